@@ -1,0 +1,145 @@
+#include "team.hpp"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace backtime {
+namespace {
+
+constexpr int kSpinsBeforeSleep = 20000;  // some 50 us: longer than the Python between two calls of one step
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits until *word != old: spins first, then sleeps in the kernel.
+void await_change(std::atomic<int>& word, int old, std::atomic<int>& sleepers, int spins) {
+  for (int i = 0; i < spins; i++) {
+    if (word.load(std::memory_order_acquire) != old) return;
+    pause();
+  }
+  sleepers.fetch_add(1);
+  while (word.load(std::memory_order_seq_cst) == old)
+    syscall(SYS_futex, reinterpret_cast<int*>(&word), FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+  sleepers.fetch_sub(1);
+}
+
+void wake_all(std::atomic<int>& word, std::atomic<int>& sleepers) {
+  if (sleepers.load(std::memory_order_seq_cst) > 0)
+    syscall(SYS_futex, reinterpret_cast<int*>(&word), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+
+struct Team {
+  std::vector<std::thread> workers;
+  std::atomic<int> ticket{0}, remaining{0}, sleepers{0}, waiters{0};
+  void (*function)(void*, const Member&) = nullptr;
+  void* context = nullptr;
+  int members = 0;
+  Barrier* barrier = nullptr;
+  bool ending = false;
+
+  void grow(int count) {
+    while (static_cast<int>(workers.size()) < count - 1) {
+      const int id = static_cast<int>(workers.size()) + 1;
+      workers.emplace_back([this, id, seen = ticket.load()] { serve(id, seen); });
+    }
+  }
+  void serve(int id, int seen) {
+    for (;;) {
+      await_change(ticket, seen, sleepers, kSpinsBeforeSleep);
+      seen = ticket.load(std::memory_order_acquire);
+      if (ending) return;
+      if (id < members) function(context, Member{id, members, barrier});
+      if (remaining.fetch_sub(1) == 1) wake_all(remaining, waiters);
+    }
+  }
+  void run(int count, void (*f)(void*, const Member&), void* c) {
+    grow(count);
+    Barrier own(count);
+    function = f, context = c, members = count, barrier = &own;
+    remaining.store(static_cast<int>(workers.size()));
+    ticket.fetch_add(1);
+    wake_all(ticket, sleepers);
+    f(c, Member{0, count, &own});
+    for (int left; (left = remaining.load(std::memory_order_acquire)) != 0;)
+      await_change(remaining, left, waiters, kSpinsBeforeSleep);
+  }
+  ~Team() {
+    ending = true;
+    ticket.fetch_add(1);
+    wake_all(ticket, sleepers);
+    for (auto& worker : workers) worker.join();
+  }
+};
+
+std::mutex* team_lock = new std::mutex;
+Team* team = nullptr;  // never freed in a forked child, where its threads do not exist
+std::atomic<int> size_set{0};
+
+void forget_after_fork() {
+  team = nullptr;
+  team_lock = new std::mutex;  // another thread of the parent may have held the old one
+}
+void end_with_process() {
+  delete team;
+  team = nullptr;
+}
+
+int processors() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+void Barrier::wait() {
+  const int now = generation_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == members_ - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    generation_.store(now + 1, std::memory_order_release);
+    return;
+  }
+  // A step is short, so spin; give the processor away when the others seem to have none.
+  for (int i = 0; generation_.load(std::memory_order_acquire) == now; i++) i < 4000 ? pause() : (void)sched_yield();
+}
+
+int team_size() {
+  if (const int set = size_set.load()) return set;
+  static const int from_environment = [] {
+    const char* text = std::getenv("BACKTIME_NUM_THREADS");
+    const int n = text ? std::atoi(text) : 0;
+    return n > 0 ? n : processors();
+  }();
+  return from_environment;
+}
+void set_team_size(int n) { size_set.store(n); }
+
+void run_region(int threads, void (*function)(void*, const Member&), void* context) {
+  static const int once = (pthread_atfork(nullptr, nullptr, forget_after_fork), std::atexit(end_with_process));
+  (void)once;
+  if (threads > 1) {
+    std::unique_lock<std::mutex> lock(*team_lock, std::try_to_lock);
+    if (lock.owns_lock()) {
+      if (!team) team = new Team;
+      return team->run(threads, function, context);
+    }
+  }
+  Barrier alone(1);
+  function(context, Member{0, 1, &alone});
+}
+
+}  // namespace backtime
