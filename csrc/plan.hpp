@@ -20,7 +20,8 @@ template <class T> Plan plan_sequence(const Sizes& s, int G, int asked, bool tok
     if (step_work * s.T < 30000) plan.threads = 1;
   } else {
     if (nb < plan.threads) plan.threads = static_cast<int>(nb);
-    if (step_work < 3000) plan.threads = 1;  // a barrier would cost more than it gains
+    // A barrier each step, or, for a single step, waking the team, would cost more than it gains.
+    if (step_work < (s.T == 1 ? 40000 : 3000)) plan.threads = 1;
   }
   if (plan.threads == 1) plan.by_rows = true;
   const long rows = plan.by_rows ? s.B / plan.threads : s.B;

@@ -87,19 +87,17 @@ template <class Slot, int G, int S, class T> class WeightGradient {
         for (int g = 0; g < G; g++) sum[u][q][g] = !fresh && u < wide ? load(place(b + q, n + u, g)) : Vec<T>{};
     const T* z = dz + (b * R + r0) * S * L;
     for (long r = 0; r < rows; r++, z += S * L, xs += U) {
-      Vec<T> v[Q][G];
+      Vec<T> xu[U];
+#pragma GCC unroll 8
+      for (int u = 0; u < U; u++) xu[u] = broadcast(xs[u]);
 #pragma GCC unroll 4
       for (int q = 0; q < Q; q++)
 #pragma GCC unroll 4
-        for (int g = 0; g < G; g++) v[q][g] = load(z + q * R * S * L + Slot::of(g) * L);
+        for (int g = 0; g < G; g++) {
+          const Vec<T> v = load(z + q * R * S * L + Slot::of(g) * L);
 #pragma GCC unroll 8
-      for (int u = 0; u < U; u++) {
-        const Vec<T> xu = broadcast(xs[u]);
-#pragma GCC unroll 4
-        for (int q = 0; q < Q; q++)
-#pragma GCC unroll 4
-          for (int g = 0; g < G; g++) sum[u][q][g] = fma<T>(xu, v[q][g], sum[u][q][g]);
-      }
+          for (int u = 0; u < U; u++) sum[u][q][g] = fma<T>(xu[u], v, sum[u][q][g]);
+        }
     }
     for (int u = 0; u < wide; u++)
       for (int q = 0; q < Q; q++)

@@ -75,6 +75,12 @@ template <class T> BT_INLINE Vec<T> broadcast(T x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4) return _mm512_set1_ps(x);
   else return _mm512_set1_pd(x);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4) return _mm256_set1_ps(x);
+  else return _mm256_set1_pd(x);
+#elif defined(__x86_64__)
+  if constexpr (sizeof(T) == 4) return _mm_set1_ps(x);
+  else return _mm_set1_pd(x);
 #else
   Vec<T> v;
   for (int i = 0; i < LANES<T>; i++) v[i] = x;

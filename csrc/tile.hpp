@@ -19,19 +19,17 @@ template <class T, int M, int P, int S> struct Tile {
 template <class Slot, int G, class T, int M, int P, int S>
 BT_INLINE void multiply(Tile<T, M, P, S>& tile, const T* a, long lda, const T* w, long stride, long K) {
   for (long k = 0; k < K; k++, w += G * LANES<T>) {
-    Vec<T> v[P][G];
+    Vec<T> am[M];  // all rows' factors first, then one weight vector at a time: M*P*S + M + 1 registers
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) am[m] = broadcast(a[m * lda + k]);
 #pragma GCC unroll 8
     for (int p = 0; p < P; p++)
 #pragma GCC unroll 4
-      for (int g = 0; g < G; g++) v[p][g] = load(w + p * stride + g * LANES<T>);
+      for (int g = 0; g < G; g++) {
+        const Vec<T> v = load(w + p * stride + g * LANES<T>);
 #pragma GCC unroll 8
-    for (int m = 0; m < M; m++) {
-      const Vec<T> am = broadcast(a[m * lda + k]);
-#pragma GCC unroll 8
-      for (int p = 0; p < P; p++)
-#pragma GCC unroll 4
-        for (int g = 0; g < G; g++) tile.z[m][p][Slot::of(g)] = fma<T>(am, v[p][g], tile.z[m][p][Slot::of(g)]);
-    }
+        for (int m = 0; m < M; m++) tile.z[m][p][Slot::of(g)] = fma<T>(am[m], v, tile.z[m][p][Slot::of(g)]);
+      }
   }
 }
 

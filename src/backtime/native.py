@@ -1,0 +1,123 @@
+"""The calls into the compiled engine: contiguous arrays in, fresh arrays out. ``backtime.kernels`` is the door."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backtime import _engine
+from backtime.reference.weights import Array, Weights
+
+State = tuple[Array, ...]
+
+
+class Saved(NamedTuple):
+    """What the engine's backward pass reads again: its own gates and the arrays of the call."""
+
+    kept: Any  # the engine's gates and cell states
+    x: Array
+    state: State
+    weights: Weights
+    y: Array
+
+
+def can_run(x: Array, weights: Weights, **options: Any) -> str | None:
+    """None when the engine can do this call, else the reason why not."""
+    dtype = weights.Wx.dtype
+    if dtype not in (np.float32, np.float64):
+        return f"dtype {dtype} is neither float32 nor float64"
+    if any(w.dtype != dtype for w in weights) or (x.dtype.kind == "f" and x.dtype != dtype):
+        return "x and the weights differ in dtype"
+    if not options.get("reset_after", True):
+        return "the GRU with the reset gate before the product has no kernel yet"
+    if 0 in x.shape or 0 in weights.Wh.shape:
+        return "the input is empty"
+    return None
+
+
+def _split_input(x: Array) -> tuple[Array | None, Array | None]:
+    """(x, tokens): floats, or integers as one-hot columns."""
+    if x.dtype.kind == "f":
+        return np.ascontiguousarray(x), None
+    return None, np.ascontiguousarray(x, dtype=np.int64)
+
+
+def forward(
+    cell: str, x: Array, state: State | None, weights: Weights, *, save: bool, activation: str = "tanh"
+) -> tuple[Array, State, Saved | None]:
+    """See ``kernels.forward``; arguments are already checked."""
+    T, B = x.shape[:2]
+    H, dtype = weights.Wh.shape[1], weights.Wh.dtype
+    weights = Weights(*map(np.ascontiguousarray, weights))
+    parts = 2 if cell == "lstm" else 1
+    state = tuple(
+        np.zeros((B, H), dtype) if s is None else np.ascontiguousarray(s, dtype)
+        for s in state or (None,) * parts
+    )
+    y = np.empty((T, B, H), dtype)
+    last = tuple(np.empty((B, H), dtype) for _ in state)
+    h0, c0 = state if parts == 2 else (state[0], None)
+    hn, cn = last if parts == 2 else (last[0], None)
+    kept = _engine.forward(cell, activation, (T, B), *_split_input(x), h0, c0, weights, y, hn, cn, save)
+    return y, last, Saved(kept, x, state, weights, y) if save else None
+
+
+def backward(
+    cell: str, saved: Saved, dy: Array | None, dstate: Any, *, need_dx: bool
+) -> tuple[Array | None, State, Weights]:
+    """See ``kernels.backward``."""
+    dtype = saved.y.dtype
+    x, tokens = _split_input(saved.x)
+
+    def optional(a: Array | None) -> Array | None:
+        return None if a is None else np.ascontiguousarray(a, dtype)
+
+    dx = np.empty_like(x) if need_dx and x is not None else None
+    dstate0 = tuple(np.empty_like(s) for s in saved.state)
+    dweights = Weights(*map(np.empty_like, saved.weights))
+    dhn, dcn = [*map(optional, dstate or ()), None, None][:2]
+    h0, c0, dh0, dc0 = (
+        (*saved.state, *dstate0) if cell == "lstm" else (saved.state[0], None, dstate0[0], None)
+    )
+    _engine.backward(
+        saved.kept, x, tokens, h0, c0, saved.weights, saved.y, optional(dy), dhn, dcn, dx, dh0, dc0, *dweights
+    )
+    return dx, dstate0, dweights
+
+
+def softmax_cross_entropy(
+    h: Array, Wy: Array, by: Array, targets: Array, row_weights: Array | None, gradient: bool
+) -> tuple[Array, tuple[Array, Array, Array] | None]:
+    """See ``kernels.softmax_cross_entropy``."""
+    R, dtype = len(h), Wy.dtype
+    h, Wy, by = (np.ascontiguousarray(a, dtype) for a in (h, Wy, by))
+    if row_weights is None:
+        row_weights = np.full(R, 1 / max(R, 1), dtype)
+    losses = np.empty(R, dtype)
+    grads = (np.empty_like(h), np.empty_like(Wy), np.empty_like(by)) if gradient else None
+    _engine.softmax_cross_entropy(
+        h,
+        Wy,
+        by,
+        np.ascontiguousarray(targets, dtype=np.int64),
+        np.ascontiguousarray(row_weights, dtype),
+        losses,
+        *(grads or (None, None, None)),
+    )
+    return losses, grads
+
+
+def make_stack(
+    layers: list[Weights], cell: str, Wy: Array, by: Array, *, activation: str = "tanh", **_: Any
+) -> Any:
+    """The engine's prepared network, for ``step``."""
+    dtype = layers[0].Wh.dtype
+    kind = _engine.Stack32 if dtype == np.float32 else _engine.Stack64
+    packed = [tuple(np.ascontiguousarray(a, dtype) for a in w) for w in layers]
+    return kind(cell, activation, packed, np.ascontiguousarray(Wy, dtype), np.ascontiguousarray(by, dtype))
+
+
+def step(stack: Any, x: Array, state: list[Array], by: Array) -> Array:
+    """Logits (B, V) of one step; ``state`` is advanced in place."""
+    logits = np.empty((len(x), len(by)), by.dtype)
+    stack.step(*_split_input(x), state, logits)
+    return logits
