@@ -1,0 +1,74 @@
+"""A vocabulary from a text, counted in pieces and in bounded memory."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from backtime.data.symbols import END_OF_LINE, UNKNOWN, code_points, split_words
+from backtime.data.vocabulary import Vocabulary
+from backtime.errors import UsageError
+
+DISTINCT_WORDS = 1_000_000  # counted at a time; about 130 MB
+
+
+def count_vocabulary(pieces: Iterable[str], level: str, vocabulary_size: int = 10_000) -> Vocabulary:
+    """The vocabulary of a text given in pieces (at word level, pieces that end between words).
+
+    Char level: all its characters, sorted by code point; byte level: the 256 bytes, ``pieces`` are not read.
+    Word level: at most ``vocabulary_size`` symbols, which are ``<unk>``, ``<eos>`` and the most frequent
+    words, the more frequent first, equally frequent ones by code points. Raises ``UsageError`` on a text
+    without symbols and on a ``vocabulary_size`` below 3.
+    """
+    if level == "char":
+        return Vocabulary("char", _characters(pieces))
+    if level == "word":
+        if vocabulary_size < 3:
+            least = f"at least 3: {UNKNOWN}, {END_OF_LINE} and a word"
+            raise UsageError(f"vocabulary_size is {vocabulary_size}; expected {least}")
+        return Vocabulary("word", _words(pieces, vocabulary_size))
+    return Vocabulary(level)
+
+
+class WordCounts:
+    """How often each word comes, for at most ``limit`` distinct words at a time.
+
+    When there are more, the rarest are forgotten: those seen once, at the next time those seen twice or
+    once, and so on. A forgotten word that comes again starts from zero; the counts of all others are exact.
+    """
+
+    def __init__(self, limit: int = DISTINCT_WORDS) -> None:
+        """Nothing counted yet."""
+        self.limit, self.rare = limit, 0
+        self.counts: Counter[str] = Counter()
+
+    def update(self, words: Iterable[str]) -> None:
+        """Count some words more."""
+        self.counts.update(words)
+        while len(self.counts) > self.limit:
+            self.rare += 1
+            for word in [word for word, count in self.counts.items() if count <= self.rare]:
+                del self.counts[word]
+
+    def most_frequent(self, number: int) -> list[str]:
+        """The ``number`` most frequent words, equally frequent ones by code points."""
+        order = ((-count, word) for word, count in self.counts.items())
+        return [word for _, word in heapq.nsmallest(number, order)]
+
+
+def _characters(pieces: Iterable[str]) -> list[str]:
+    seen = np.zeros(0x110000, np.bool_)  # one for every code point there is
+    for piece in pieces:
+        seen[code_points(piece)] = True
+    return [chr(point) for point in np.flatnonzero(seen)]
+
+
+def _words(pieces: Iterable[str], size: int) -> list[str]:
+    words = WordCounts()
+    for piece in pieces:
+        words.update(split_words(piece))
+    special = [UNKNOWN, END_OF_LINE]
+    for word in special:
+        words.counts.pop(word, None)
+    return special + words.most_frequent(size - len(special))

@@ -1,0 +1,124 @@
+"""Symbols to numbers and back: characters, bytes or words. NumPy only, so the runtime can use it."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backtime.data.decoders import ByteDecoder, CharDecoder, Decoder, WordDecoder
+from backtime.data.symbols import (
+    BYTES,
+    UNKNOWN,
+    UnknownSymbolError,
+    check_symbols,
+    code_points,
+    place,
+    split_words,
+    utf8_bytes,
+)
+from backtime.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The V symbols of one ``level``; the number of a symbol is its place in ``symbols``.
+
+    - ``"char"``: ``symbols`` are single characters (Unicode code points).
+    - ``"byte"``: the 256 bytes of the text in UTF-8; ``symbols`` need not be given.
+    - ``"word"``: what stands between white space. The newline is the word ``<eos>``; a word that is not
+      among ``symbols`` is ``<unk>``. Both must be among them.
+
+    Raises ``UsageError`` when ``symbols`` do not fit the level.
+    """
+
+    level: str
+    symbols: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check the symbols; at byte level, fill them in."""
+        if self.level == "byte" and not self.symbols:
+            object.__setattr__(self, "symbols", list(BYTES))  # the dataclass is frozen, this is its birth
+        check_symbols(self.level, self.symbols)
+
+    def __len__(self) -> int:
+        """V, the number of symbols."""
+        return len(self.symbols)
+
+    def encode(self, text: str, unknown: str = "error") -> NDArray[np.int32]:
+        """The numbers of the symbols of ``text``, int32.
+
+        ``unknown`` says what happens to a character that a char vocabulary lacks: ``"error"`` raises
+        ``UnknownSymbolError`` (a ``UsageError``) naming it and its place, ``"skip"`` leaves it out.
+        """
+        if unknown not in ("error", "skip"):
+            raise UsageError(f"unknown is {unknown!r}; expected error or skip")
+        if self.level == "word":
+            words, number, other = split_words(text), self._numbers.get, self._numbers[UNKNOWN]
+            return np.fromiter((number(word, other) for word in words), np.int32, len(words))
+        if self.level == "byte":
+            return utf8_bytes(text).astype(np.int32)
+        ids = self._table.take(code_points(text), mode="clip")  # above the table: its last entry, -1
+        known = ids >= 0
+        if known.all():
+            return ids
+        if unknown == "skip":
+            return ids[known]
+        at = int(known.argmin())
+        raise UnknownSymbolError(text[at], len(self), place(text, at))
+
+    def decode(self, ids: ArrayLike) -> str:
+        """The text of symbol numbers: what ``decoder`` gives when fed all of them."""
+        numbers = self._checked(np.asarray(ids))
+        if self.level == "char":
+            return str(self._code_points[numbers].tobytes(), "utf-32-le")
+        if self.level == "byte":
+            return str(numbers.astype(np.uint8).tobytes(), "utf-8", "replace")
+        decoder = self.decoder()
+        return "".join([decoder.feed(number) for number in numbers.tolist()])
+
+    def decoder(self) -> Decoder:
+        """A decoder with a memory, for text that comes a symbol at a time: ``feed(id)``, ``flush()``."""
+        if self.level == "byte":
+            return ByteDecoder()
+        return CharDecoder(self.symbols) if self.level == "char" else WordDecoder(self.symbols)
+
+    def to_json(self) -> dict[str, Any]:
+        """The vocabulary as a value for JSON; ``from_json`` reads it back equal."""
+        return {"level": "byte"} if self.level == "byte" else {"level": self.level, "symbols": self.symbols}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Vocabulary":
+        """The vocabulary of ``to_json``'s value; raises ``UsageError`` when it is something else."""
+        if not isinstance(value, dict) or not isinstance(value.get("level"), str):
+            got = str(value)[:40]
+            raise UsageError(f"the vocabulary is {got!r}; expected an object with level and symbols")
+        symbols = value.get("symbols", [])
+        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise UsageError(f"symbols are {str(symbols)[:40]!r}; expected a list of strings")
+        return cls(value["level"], symbols)
+
+    @cached_property
+    def _code_points(self) -> NDArray[np.uint32]:
+        return code_points("".join(self.symbols))
+
+    @cached_property
+    def _table(self) -> NDArray[np.int32]:
+        """The number of every code point up to the largest one known and one above it; -1 where unknown."""
+        table = np.full(int(self._code_points.max()) + 2, -1, np.int32)
+        table[self._code_points] = np.arange(len(self), dtype=np.int32)
+        return table
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {symbol: number for number, symbol in enumerate(self.symbols)}
+
+    def _checked(self, ids: NDArray[Any]) -> NDArray[Any]:
+        if ids.size == 0:
+            return np.zeros(0, np.int64)
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise UsageError(f"ids have shape {ids.shape} and type {ids.dtype}; expected a row of integers")
+        if ids.min() < 0 or ids.max() >= len(self):
+            raise UsageError(f"ids range from {ids.min()} to {ids.max()}; expected 0 to {len(self) - 1}")
+        return ids

@@ -1,0 +1,92 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import errno
+import glob
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from backtime.errors import UsageError
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
+    """A binary file to write into, which becomes ``path`` when the block ends and not before.
+
+    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name ``path``
+    in one step, so that a reader, a crash or a power cut finds the previous file or the whole new one. When
+    the block raises, the temporary file is removed and the previous file stays. Raises ``UsageError`` when
+    the file cannot be created or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _sweep(path)
+    try:
+        file = temporary.open("wb")
+    except OSError as error:
+        raise UsageError(_refusal(path, error)) from error
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in NO_SPACE:
+            raise UsageError(_refusal(path, error)) from error
+        raise
+    except BaseException:  # Ctrl-C too: nothing half-written is left behind
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json_atomic(path: Path | str, value: Any) -> None:
+    """Write ``value`` as indented JSON through ``atomic_write``."""
+    text = json.dumps(value, indent=2) + "\n"  # before the file is touched: what JSON cannot say raises here
+    with atomic_write(path) as file:
+        file.write(text.encode("ascii"))
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    if error.errno in NO_SPACE:
+        return f"no space left on device while writing {path}; the previous file is untouched"
+    return f"cannot write {path}: {error.strerror}"
+
+
+def _sweep(path: Path) -> None:
+    """Remove what earlier processes that were killed while writing ``path`` left in its folder."""
+    prefix = f".{path.name}."
+    for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
+        process = left.name.removeprefix(prefix).removesuffix(".tmp")
+        if process.isdecimal() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 asks only whether the process is there
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself survive a power cut.
+
+    Some file systems cannot flush a folder; the file is whole and in place by now, so that is no failure.
+    """
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
