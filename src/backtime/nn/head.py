@@ -1,0 +1,120 @@
+"""Output layer and loss in one operation, which never stores the (R, V) logits."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import Function
+from torch.nn import functional
+
+from backtime import kernels
+from backtime.errors import UsageError
+from backtime.nn import check
+from backtime.nn.autograd import array, tensors
+from backtime.reference.weights import Array
+
+
+class SoftmaxCrossEntropy(nn.Module):
+    """Mean of -log softmax(Wy h + by)[target] over all rows, in nats; in place of Linear and cross_entropy.
+
+    Parameters ``weight`` (V, H) and ``bias`` (V,), named, shaped and initialised as ``torch.nn.Linear``'s.
+    Raises ``UsageError`` (a ``ValueError``) naming the argument that does not fit.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        hidden_size: int,
+        vocabulary_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Draw the initial weights."""
+        super().__init__()
+        check.check_sizes(hidden_size=hidden_size, vocabulary_size=vocabulary_size)
+        check.check_place(device, dtype)
+        self.hidden_size, self.vocabulary_size = hidden_size, vocabulary_size
+        self.weight = nn.Parameter(torch.empty(vocabulary_size, hidden_size, device=device, dtype=dtype))
+        own = nn.Parameter(torch.empty(vocabulary_size, device=device, dtype=dtype)) if bias else None
+        self.register_parameter("bias", own)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw from U(-1/sqrt(H), 1/sqrt(H)), the weight by the same call as torch.nn.Linear."""
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1.0 / math.sqrt(self.hidden_size)
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, h: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss (scalar, nats) of outputs ``h`` (..., H) at integers ``targets`` (...) in [0, V)."""
+        self._check(h, targets)
+        rows, wanted = h.reshape(-1, self.hidden_size), targets.reshape(-1)
+        if torch.is_grad_enabled():
+            return _Loss.apply(rows, self.weight, self.bias, wanted)  # type: ignore[no-untyped-call,no-any-return]
+        return _losses(False, rows, self.weight, self.bias, wanted)[0]
+
+    def logits(self, h: Tensor) -> Tensor:
+        """``h`` Wy^T + by, (..., V)."""
+        return functional.linear(h, self.weight, self.bias)
+
+    def _check(self, h: Tensor, targets: Tensor) -> None:
+        check.check_tensor("h", h, self.weight)
+        if not h.is_floating_point() or h.ndim < 1 or h.shape[-1] != self.hidden_size:
+            came = f"{h.dtype} of shape {check.shape(h)}"
+            raise UsageError(
+                f"h is {came}; expected floats (..., H) with H = hidden_size = {self.hidden_size}"
+            )
+        check.check_tensor("targets", targets, self.weight)
+        if targets.is_floating_point():
+            raise UsageError(f"targets is {targets.dtype}; expected integers")
+        if targets.shape != h.shape[:-1]:
+            raise UsageError(
+                f"targets has shape {check.shape(targets)}; expected {check.shape(h)[:-1]} as h has"
+            )
+        if not targets.numel():
+            raise UsageError(f"targets has shape {check.shape(targets)}; expected at least one row")
+
+    def extra_repr(self) -> str:
+        """The sizes, as torch.nn.Linear prints its own."""
+        return f"{self.hidden_size}, {self.vocabulary_size}, bias={self.bias is not None}"
+
+
+class _Loss(Function):
+    """The loss; its gradients for an upstream gradient of 1 are found in the same pass as the loss itself."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        loss, ctx.gradients = _losses(any(ctx.needs_input_grad), h, weight, bias, targets)
+        ctx.save_for_backward(h, weight, bias, targets)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
+        saved = ctx.saved_tensors
+        # autograd keeps what it is given, so the buffers go out once; a retained graph computes them again
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            gradients = _losses(True, *saved)[1]
+        scale = array(upstream)
+        wanted = [g if need else None for g, need in zip(gradients, ctx.needs_input_grad, strict=False)]
+        if scale != 1:
+            for gradient in wanted:
+                if gradient is not None:
+                    gradient *= scale
+        return *tensors(wanted), None
+
+
+def _losses(
+    gradient: bool, h: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+) -> tuple[Tensor, tuple[Array, Array, Array] | None]:
+    Wy = array(weight)
+    by = np.zeros(len(Wy), Wy.dtype) if bias is None else array(bias)
+    losses, gradients = kernels.softmax_cross_entropy(array(h), Wy, by, targets.numpy(), None, gradient)
+    mean = losses.mean(dtype=np.float64)  # float64: a million float32 rows still add up
+    return torch.tensor(mean, dtype=h.dtype), gradients

@@ -1,0 +1,139 @@
+"""A trained language model on NumPy and the engine alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backtime import kernels
+from backtime.data.symbols import UnknownSymbolError
+from backtime.data.vocabulary import Vocabulary
+from backtime.errors import UsageError
+from backtime.reference.weights import Array, Weights
+from backtime.runtime.config import LanguageConfig
+from backtime.runtime.files import ModelFile, PathLike, read_model
+from backtime.runtime.sample import Sampler, StopString
+
+State = list[Array]  # as kernels.Stack has it: for each layer h, and c for the LSTM, each (1, H)
+
+
+def load(path: PathLike, backend: str = "auto") -> "Model":
+    """The model in a model file, or the best model of a run folder; raises ``UsageError`` when there is none.
+
+    ``backend`` is that of ``backtime.kernels``.
+    """
+    return Model(read_model(path), backend)
+
+
+class Model:
+    """A language model to step and to sample from; ``config`` and ``vocabulary`` say what it is."""
+
+    def __init__(self, file: ModelFile, backend: str = "auto") -> None:
+        """Prepare the weights for stepping."""
+        self.config: LanguageConfig = file.config
+        self.vocabulary: Vocabulary = file.vocabulary
+        tensors, layers = file.tensors, range(file.config.layers)
+        parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        embedding = tensors["head.weight"] if self.config.tie_weights else tensors.get("embedding.weight")
+        self.stack = kernels.Stack(
+            [Weights(*(tensors[f"rnn.{part}_l{layer}"] for part in parts)) for layer in layers],
+            self.config.cell,
+            tensors["head.weight"],
+            tensors["head.bias"],
+            backend=backend,
+            embedding=embedding,
+            **self.config.options(),
+        )
+
+    def stream(self, state: State | None = None) -> "Stream":
+        """A place in a text, from a copy of ``state`` or from zeros."""
+        return Stream(self.stack, state, self.config.vocabulary_size)
+
+    def sample(
+        self,
+        prompt: str = "",
+        length: int = 1000,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        greedy: bool = False,
+        stop: str | None = None,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """Text that continues ``prompt``, in pieces as they come: ``length`` symbols, or fewer when ``stop``
+        comes.
+
+        The prompt is not repeated and ``stop`` is not shown. An empty prompt stands for the start of a line:
+        the model reads one newline (the first symbol of the vocabulary where it has no newline). Temperature,
+        ``top_k``, ``top_p``, ``greedy`` and ``seed`` are those of ``Sampler``. Raises ``UsageError``, at
+        once, naming the argument that does not fit, or the character of the prompt that the vocabulary lacks.
+        """
+        if length < 0:
+            raise UsageError(f"length is {length}; expected a whole number from 0")
+        sampler = Sampler(self.config.vocabulary_size, temperature, top_k, top_p, greedy, seed)
+        gate = None if stop is None else StopString(stop)
+        pieces = self._pieces(self._encode(prompt), bool(prompt), length, sampler)
+        return pieces if gate is None else _until(gate, pieces)
+
+    def _encode(self, prompt: str) -> list[int]:
+        try:
+            ids: list[int] = self.vocabulary.encode(prompt or "\n").tolist()
+        except UnknownSymbolError as error:
+            if not prompt:
+                return [0]
+            raise UsageError(f"prompt: {error}") from error
+        return ids or [0]
+
+    def _pieces(self, prompt: list[int], shown: bool, length: int, sampler: Sampler) -> Iterator[str]:
+        decoder = self.vocabulary.decoder()
+        if shown:  # so that a word after the prompt gets its space
+            for token in prompt:
+                decoder.feed(token)
+        step, draw, feed = self.stream().step, sampler.draw, decoder.feed
+        for token in prompt[:-1]:
+            step(token)
+        token = prompt[-1]
+        for _ in range(length):
+            token = draw(step(token))
+            if piece := feed(token):
+                yield piece
+        if rest := decoder.flush():
+            yield rest
+
+
+class Stream:
+    """Reads one symbol at a time; ``state`` is where it is, and may be kept and given to ``Model.stream``."""
+
+    def __init__(self, stack: kernels.Stack, state: State | None, V: int) -> None:
+        """Start from a copy of ``state``."""
+        self.state: State = stack.zero_state(1)
+        if state is not None:
+            _copy_into(self.state, state)
+        self._step, self._size = stack.step, V
+        self._token: Any = np.zeros(1, np.int64)  # the engine's own integer type: no conversion at each step
+
+    def step(self, token: int) -> Array:
+        """Read one symbol number; returns the logits (V,) of the next one."""
+        if not 0 <= token < self._size:
+            raise UsageError(f"token is {token}; expected 0 to {self._size - 1}")
+        self._token[0] = token
+        logits: Array = self._step(self._token, self.state)[0]
+        return logits
+
+
+def _until(gate: StopString, pieces: Iterator[str]) -> Iterator[str]:
+    for piece in pieces:
+        if text := gate.feed(piece):
+            yield text
+        if gate.found:
+            return
+    if gate.held:
+        yield gate.held
+
+
+def _copy_into(own: State, given: State) -> None:
+    shapes = [part.shape for part in own]
+    if [np.shape(part) for part in given] != shapes:
+        raise UsageError(f"state has shapes {[np.shape(part) for part in given]}; expected {shapes}")
+    for mine, part in zip(own, given, strict=True):
+        mine[...] = part
