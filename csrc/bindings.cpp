@@ -225,5 +225,4 @@ NB_MODULE(_engine, m) {
   m.def("get_threads", team_size);
   m.def("set_threads", set_team_size, "n"_a);
   m.def("trim", pool_trim, "Frees the buffers kept for the next call; returns how many bytes.");
-  isa_name();  // a wrong BACKTIME_ISA is reported by the import
 }

@@ -23,6 +23,11 @@ try:
     from backtime import _engine, native
 except ImportError as error:  # a source checkout without a build: the reference still answers
     _missing = str(error)
+else:
+    try:
+        _engine.isa()
+    except ValueError as error:  # BACKTIME_ISA names a set that this machine has not
+        raise UsageError(str(error)) from None
 
 State = tuple[Array, ...]  # (h,) for rnn and gru, (h, c) for lstm
 CELLS: dict[str, ModuleType] = {"rnn": rnn, "gru": gru, "lstm": lstm}
@@ -82,7 +87,7 @@ def set_threads(n: int) -> None:
 
 
 def choose(backend: str) -> str:
-    """``"native"`` or ``"reference"`` for the argument ``backend``; ``BACKTIME_BACKEND`` overrides ``"auto"``."""
+    """``"native"`` or ``"reference"`` for this ``backend``; ``BACKTIME_BACKEND`` overrides ``"auto"``."""
     if backend == "auto":
         backend = os.environ.get("BACKTIME_BACKEND", "auto")
     if backend not in BACKENDS:
@@ -94,7 +99,7 @@ def choose(backend: str) -> str:
 
 def forward(
     cell: str,
-    x: Array,
+    x: Array | Integers,
     state: State | None,
     weights: Weights,
     *,
@@ -129,7 +134,7 @@ def backward(tape: Tape, dy: Array | None, dstate: Any, *, need_dx: bool = True)
     return Gradients(dx if need_dx else None, dstate0, dweights)
 
 
-def _goes_native(backend: str, x: Array, weights: Weights, **options: Any) -> bool:
+def _goes_native(backend: str, x: Array | Integers, weights: Weights, **options: Any) -> bool:
     if choose(backend) == "reference":
         return False
     why_not = native.can_run(x, weights, **options)
@@ -147,9 +152,10 @@ def softmax_cross_entropy(
     gradient: bool = True,
     backend: str = "auto",
 ) -> tuple[Array, OutputGradients | None]:
-    """Losses (R,) in nats of softmax(h Wy^T + by) at ``targets``; with ``gradient``, that of their weighted sum.
+    """Losses (R,) in nats of softmax(h Wy^T + by) at ``targets``, and the gradient of their weighted sum.
 
-    ``h`` is (R, H), ``Wy`` (V, H), ``weights`` (R,) or None for 1/R each. The engine never stores the (R, V) logits.
+    ``h`` is (R, H), ``Wy`` (V, H), ``weights`` (R,) or None for 1/R each; None in place of the gradients when
+    ``gradient`` is false. The engine never stores the (R, V) logits.
     """
     if choose(backend) == "reference" or Wy.dtype not in (np.float32, np.float64) or 0 in h.shape:
         return losses.softmax_cross_entropy(h, Wy, by, targets, weights, gradient)
@@ -176,6 +182,7 @@ class Stack:
         embedding: Array | None = None,
         **options: Any,
     ) -> None:
+        """Pack the weights for the engine; later changes to the arrays are not seen."""
         self.layers, self.cell, self.Wy, self.by = layers, cell, Wy, by
         self.embedding, self.options = embedding, options
         native_here = _goes_native(backend, np.empty((1, 1), np.int64), layers[0], **options)
@@ -186,8 +193,8 @@ class Stack:
         per_layer = 2 if self.cell == "lstm" else 1
         return [np.zeros((B, w.Wh.shape[1]), w.Wh.dtype) for w in self.layers for _ in range(per_layer)]
 
-    def step(self, x: Array, state: list[Array]) -> Array:
-        """Advance ``state`` in place by one step of input ``x``, (B,) integers or (B, I); returns logits (B, V)."""
+    def step(self, x: Array | Integers, state: list[Array]) -> Array:
+        """Logits (B, V) after one step of ``x``, (B,) integers or (B, I); ``state`` advances in place."""
         if self.embedding is not None:
             x = self.embedding[x]
         if self._engine is not None:

@@ -1,11 +1,11 @@
-"""The calls into the compiled engine: contiguous arrays in, fresh arrays out. ``backtime.kernels`` is the door."""
+"""The calls into the compiled engine: contiguous arrays in, fresh arrays out; ``kernels`` is the door."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from backtime import _engine
-from backtime.reference.weights import Array, Weights
+from backtime.reference.weights import Array, Integers, Weights
 
 State = tuple[Array, ...]
 
@@ -14,13 +14,13 @@ class Saved(NamedTuple):
     """What the engine's backward pass reads again: its own gates and the arrays of the call."""
 
     kept: Any  # the engine's gates and cell states
-    x: Array
+    x: Array | Integers
     state: State
     weights: Weights
     y: Array
 
 
-def can_run(x: Array, weights: Weights, **options: Any) -> str | None:
+def can_run(x: Array | Integers, weights: Weights, **options: Any) -> str | None:
     """None when the engine can do this call, else the reason why not."""
     dtype = weights.Wx.dtype
     if dtype not in (np.float32, np.float64):
@@ -34,7 +34,7 @@ def can_run(x: Array, weights: Weights, **options: Any) -> str | None:
     return None
 
 
-def _split_input(x: Array) -> tuple[Array | None, Array | None]:
+def _split_input(x: Array | Integers) -> tuple[Array | None, Integers | None]:
     """(x, tokens): floats, or integers as one-hot columns."""
     if x.dtype.kind == "f":
         return np.ascontiguousarray(x), None
@@ -42,7 +42,13 @@ def _split_input(x: Array) -> tuple[Array | None, Array | None]:
 
 
 def forward(
-    cell: str, x: Array, state: State | None, weights: Weights, *, save: bool, activation: str = "tanh"
+    cell: str,
+    x: Array | Integers,
+    state: State | None,
+    weights: Weights,
+    *,
+    save: bool,
+    activation: str = "tanh",
 ) -> tuple[Array, State, Saved | None]:
     """See ``kernels.forward``; arguments are already checked."""
     T, B = x.shape[:2]
@@ -85,7 +91,7 @@ def backward(
 
 
 def softmax_cross_entropy(
-    h: Array, Wy: Array, by: Array, targets: Array, row_weights: Array | None, gradient: bool
+    h: Array, Wy: Array, by: Array, targets: Integers, row_weights: Array | None, gradient: bool
 ) -> tuple[Array, tuple[Array, Array, Array] | None]:
     """See ``kernels.softmax_cross_entropy``."""
     R, dtype = len(h), Wy.dtype
@@ -116,7 +122,7 @@ def make_stack(
     return kind(cell, activation, packed, np.ascontiguousarray(Wy, dtype), np.ascontiguousarray(by, dtype))
 
 
-def step(stack: Any, x: Array, state: list[Array], by: Array) -> Array:
+def step(stack: Any, x: Array | Integers, state: list[Array], by: Array) -> Array:
     """Logits (B, V) of one step; ``state`` is advanced in place."""
     logits = np.empty((len(x), len(by)), by.dtype)
     stack.step(*_split_input(x), state, logits)
