@@ -119,7 +119,7 @@ template <class T, class Cell> void backward(const BackwardCall<T>& call) {
     me.wait();
     if (plan.by_rows) me.share(s.B, 1, r0, r1), b0 = 0, b1 = nb;
     Backward<T, Cell> pass{call, Wh.data(), dz.data(), dcell.data(), direct.data()};
-    for (pass.t = s.T - 1; pass.t >= -1; pass.t--) {
+    for (pass.t = s.T - 1; pass.t >= (call.dh0 ? -1 : 0); pass.t--) {
       for_tiles<1>(r0, r1, b0, b1, pass);
       if (!plan.by_rows) me.wait();
     }
@@ -131,7 +131,7 @@ template <class T, class Cell> void backward(const BackwardCall<T>& call) {
     after.unpack(me);
   });
   if constexpr (!Cell::has_direct) std::memcpy(call.dbh, call.dbx, G * s.H * sizeof(T));  // one z, one gradient
-  if constexpr (Cell::has_cell)
+  if (Cell::has_cell && call.dh0)
     for (long b = 0; b < nb; b++)
       for (long r = 0; r < s.B; r++)
         store_n(call.dc0 + r * s.H + b * L, load(dcell.data() + (b * s.B + r) * L), lanes_in<T>(b, s.H));

@@ -106,7 +106,7 @@ nb::object forward(const std::string& cell, const std::string& f, nb::tuple shap
 
 template <class T>
 void backward(const Saved<T>& saved, Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> h0, Maybe<In<T>> c0, nb::tuple weights, In<T> y,
-              Maybe<In<T>> dy, Maybe<In<T>> dhn, Maybe<In<T>> dcn, Maybe<Out<T>> dx, Out<T> dh0, Maybe<Out<T>> dc0, Out<T> dWx,
+              Maybe<In<T>> dy, Maybe<In<T>> dhn, Maybe<In<T>> dcn, Maybe<Out<T>> dx, Maybe<Out<T>> dh0, Maybe<Out<T>> dc0, Out<T> dWx,
               Out<T> dWh, Out<T> dbx, Out<T> dbh) {
   const Weights<T> w(weights);
   const Sizes& s = saved.sizes;
@@ -114,7 +114,7 @@ void backward(const Saved<T>& saved, Maybe<In<T>> x, Maybe<Tokens> tokens, In<T>
   const bool lstm = s.cell == CellKind::lstm;
   if (x.has_value() == tokens.has_value()) throw std::invalid_argument("exactly one of x and tokens is needed");
   if (tokens && dx) throw std::invalid_argument("integer input has no gradient dx");
-  if (lstm != c0.has_value() || lstm != dc0.has_value()) throw std::invalid_argument("c0 and dc0 belong to the lstm, and to it alone");
+  if (lstm != c0.has_value() || (lstm && dh0) != dc0.has_value()) throw std::invalid_argument("c0 and dc0 belong to the lstm, and to it alone");
   const BackwardCall<T> call{s, of_size(x, R * s.I, "x"), tokens ? tokens_below(*tokens, R, s.I, "x") : nullptr,
                              of_size(h0, state, "h0"), of_size(c0, state, "c0"), w.checked(s), of_size(y, R * s.H, "y"),
                              saved.gates.data(), saved.cells.data(), of_size(dy, R * s.H, "dy"), of_size(dhn, state, "dhn"),
@@ -203,7 +203,7 @@ template <class T> void define(nb::module_& m, const char* saved, const char* st
   m.def("forward", forward<T>, "cell"_a, "activation"_a, "shape"_a, "x"_a.none(), "tokens"_a.none(), "h0"_a, "c0"_a.none(), "weights"_a,
         "y"_a, "hn"_a, "cn"_a.none(), "save"_a);
   m.def("backward", backward<T>, "saved"_a, "x"_a.none(), "tokens"_a.none(), "h0"_a, "c0"_a.none(), "weights"_a, "y"_a, "dy"_a.none(),
-        "dhn"_a.none(), "dcn"_a.none(), "dx"_a.none(), "dh0"_a, "dc0"_a.none(), "dWx"_a, "dWh"_a, "dbx"_a, "dbh"_a);
+        "dhn"_a.none(), "dcn"_a.none(), "dx"_a.none(), "dh0"_a.none(), "dc0"_a.none(), "dWx"_a, "dWh"_a, "dbx"_a, "dbh"_a);
   m.def("softmax_cross_entropy", softmax_cross_entropy<T>, "h"_a, "Wy"_a, "by"_a, "targets"_a, "row_weights"_a.none(), "losses"_a,
         "dh"_a.none(), "dWy"_a.none(), "dby"_a.none());
   m.def("elementwise", elementwise<T>, "function"_a, "x"_a, "y"_a);

@@ -52,7 +52,7 @@ template <class T> struct BackwardCall {
   const T* dy;                 // (R, H) or null for zeros
   const T *dhn, *dcn;          // (B, H) or null for zeros
   T* dx;                       // (R, I) or null when not wanted
-  T *dh0, *dc0;                // (B, H)
+  T *dh0, *dc0;                // (B, H); dh0 null when the start's gradient is not wanted
   T *dWx, *dWh, *dbx, *dbh;    // as the weights; written, not added to
   int threads;
 };

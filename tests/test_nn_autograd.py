@@ -19,18 +19,18 @@ def layer_and_input(kind: str, **arguments: Any) -> tuple[Any, torch.Tensor]:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """What the layers ask of the kernels: ("forward", save) and ("backward", need_dx)."""
-    seen: list[tuple[str, bool]] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool] | tuple[str, bool, bool]]:
+    """What the layers ask of the kernels: ("forward", save) and ("backward", need_dx, need_dstate)."""
+    seen: list[tuple[str, bool] | tuple[str, bool, bool]] = []
     forward, backward = kernels.forward, kernels.backward
 
     def spy_forward(*args: Any, save: bool = True, **options: Any) -> Any:
         seen.append(("forward", save))
         return forward(*args, save=save, **options)
 
-    def spy_backward(*args: Any, need_dx: bool = True) -> Any:
-        seen.append(("backward", need_dx))
-        return backward(*args, need_dx=need_dx)
+    def spy_backward(*args: Any, need_dx: bool = True, need_dstate: bool = True) -> Any:
+        seen.append(("backward", need_dx, need_dstate))
+        return backward(*args, need_dx=need_dx, need_dstate=need_dstate)
 
     monkeypatch.setattr(kernels, "forward", spy_forward)
     monkeypatch.setattr(kernels, "backward", spy_backward)
@@ -38,16 +38,20 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_what_is_needed_is_computed(kind: str, calls: list[tuple[str, bool]]) -> None:
+def test_only_what_is_needed_is_computed(kind: str, calls: list[Any]) -> None:
     layer, x = layer_and_input(kind)
+    h0 = torch.zeros(1, x.shape[1], layer.hidden_size, dtype=x.dtype, requires_grad=True)
     with torch.no_grad():
         assert layer(x)[0].grad_fn is None
     layer(x)[0].sum().backward()
     layer(x.clone().requires_grad_())[0].sum().backward()
+    layer(x, (h0, h0) if kind == "LSTM" else h0)[0].sum().backward()
+    assert h0.grad is not None
     layer.requires_grad_(False)
     assert not layer(x)[0].requires_grad
-    without_x, with_x = [("forward", True), ("backward", False)], [("forward", True), ("backward", True)]
-    assert calls == [("forward", False), *without_x, *with_x, ("forward", False)]
+    kept = ("forward", True)
+    weights, with_x, with_h0 = ((kept, ("backward", *need)) for need in ((0, 0), (1, 0), (0, 1)))
+    assert calls == [("forward", False), *weights, *with_x, *with_h0, ("forward", False)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -44,7 +44,7 @@ def backward(
     dhn: _Array | None,
     dcn: _Array | None,
     dx: _Array | None,
-    dh0: _Array,
+    dh0: _Array | None,
     dc0: _Array | None,
     dWx: _Array,
     dWh: _Array,

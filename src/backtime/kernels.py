@@ -50,10 +50,10 @@ __all__ = [
 
 
 class Gradients(NamedTuple):
-    """What ``backward`` returns; ``dx`` is None for integer input or when not asked for."""
+    """What ``backward`` returns; None for what was not asked for, and ``dx`` for integer input."""
 
     dx: Array | None
-    dstate: State
+    dstate: State | None
     dweights: Weights
 
 
@@ -124,14 +124,18 @@ def forward(
     return y, last, Tape("reference", cell, kept) if save else None
 
 
-def backward(tape: Tape, dy: Array | None, dstate: Any, *, need_dx: bool = True) -> Gradients:
+def backward(
+    tape: Tape, dy: Array | None, dstate: Any, *, need_dx: bool = True, need_dstate: bool = True
+) -> Gradients:
     """Backpropagation through time: gradients from ``dy`` (T, B, H) and the gradient of the last state."""
     if tape.backend == "native":
         y = tape.saved.y
         check_cotangents(tape.cell, dy, dstate, y.shape, y.dtype)
-        return Gradients(*native.backward(tape.cell, tape.saved, dy, dstate, need_dx=need_dx))
+        return Gradients(
+            *native.backward(tape.cell, tape.saved, dy, dstate, need_dx=need_dx, need_dstate=need_dstate)
+        )
     dx, dstate0, dweights = CELLS[tape.cell].backward(tape.saved, dy, dstate)
-    return Gradients(dx if need_dx else None, dstate0, dweights)
+    return Gradients(dx if need_dx else None, dstate0 if need_dstate else None, dweights)
 
 
 def _goes_native(backend: str, x: Array | Integers, weights: Weights, **options: Any) -> bool:

@@ -68,8 +68,8 @@ def forward(
 
 
 def backward(
-    cell: str, saved: Saved, dy: Array | None, dstate: Any, *, need_dx: bool
-) -> tuple[Array | None, State, Weights]:
+    cell: str, saved: Saved, dy: Array | None, dstate: Any, *, need_dx: bool, need_dstate: bool
+) -> tuple[Array | None, State | None, Weights]:
     """See ``kernels.backward``."""
     dtype = saved.y.dtype
     x, tokens = _split_input(saved.x)
@@ -78,12 +78,11 @@ def backward(
         return None if a is None else np.ascontiguousarray(a, dtype)
 
     dx = np.empty_like(x) if need_dx and x is not None else None
-    dstate0 = tuple(np.empty_like(s) for s in saved.state)
+    dstate0 = tuple(np.empty_like(s) for s in saved.state) if need_dstate else None
     dweights = Weights(*map(np.empty_like, saved.weights))
+    h0, c0 = saved.state[0], saved.state[1] if cell == "lstm" else None
+    dh0, dc0 = [*(dstate0 or ()), None, None][:2]
     dhn, dcn = [*map(optional, dstate or ()), None, None][:2]
-    h0, c0, dh0, dc0 = (
-        (*saved.state, *dstate0) if cell == "lstm" else (saved.state[0], None, dstate0[0], None)
-    )
     _engine.backward(
         saved.kept, x, tokens, h0, c0, saved.weights, saved.y, optional(dy), dhn, dcn, dx, dh0, dc0, *dweights
     )

@@ -61,11 +61,15 @@ class _Layer(Function):
         tape = _take_tape(ctx)
         need = ctx.needs_input_grad
         dx, dstate, dweights = kernels.backward(
-            tape, _optional(dy), tuple(_optional(d) for d in dlast), need_dx=need[2]
+            tape,
+            _optional(dy),
+            tuple(_optional(d) for d in dlast),
+            need_dx=need[2],
+            need_dstate=any(need[7:]),
         )
         if np.may_share_memory(dweights.bx, dweights.bh):  # equal for RNN and LSTM, but two parameters
             dweights = dweights._replace(bh=dweights.bh.copy())
-        found = [dx, *dweights, *dstate]
+        found = [dx, *dweights, *(dstate or [None] * len(need[7:]))]
         return (
             None,
             None,
