@@ -1,0 +1,7 @@
+"""``python -m backtime``: the command line."""
+
+import sys
+
+from backtime.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Jobs: what the data looks like, which model learns it, and what is told to people."""

@@ -1,0 +1,113 @@
+"""The whole state of a run in one file, for a resume that is exact to the bit. Tensors and JSON, no pickle.
+
+One file, because one rename makes it whole: model, optimiser, carried state and random states can never
+be of two different steps. Tensors are named ``model.KEY``, ``optimiser.N.NAME``, ``carried.N`` and
+``random.DEVICE``; the rest is JSON in the metadata: ``state`` (see ``RunState``) and Python's and NumPy's
+random states.
+"""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from backtime.errors import UsageError
+from backtime.files import atomic_write
+from backtime.training.state import RunState
+from backtime.training.task import Carried, tensors_of, with_tensors
+
+FORMAT, VERSION = "backtime-training", 1
+Tensors = dict[str, torch.Tensor]
+
+
+def save(
+    path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, carried: Carried, state: RunState
+) -> None:
+    """Write all that the next step depends on; the previous file stays until this one is complete."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for number, slots in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{name}": value for name, value in slots.items() if value is not None}
+    tensors |= {f"carried.{number}": value for number, value in enumerate(tensors_of(carried))}
+    tensors |= _torch_random()
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(VERSION),
+        "state": json.dumps(state.to_json()),
+        "random": json.dumps(_python_random()),
+    }
+    # cloned: safetensors refuses tensors that share memory, and tied weights do
+    content = safetensors.torch.save(
+        {name: value.detach().cpu().clone() for name, value in tensors.items()}, metadata
+    )
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def load(
+    path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, carried: Carried
+) -> tuple[RunState, Carried]:
+    """Bring ``model``, ``optimiser`` and all random states to where ``save`` found them.
+
+    ``carried`` gives the form of the carried state; returns the run's state and the carried state. Raises
+    ``UsageError`` when the file is missing, damaged or of a newer version.
+    """
+    tensors, metadata = _read(path)
+    device = next(model.parameters()).device
+    model.load_state_dict(_under("model.", tensors))
+    slots: dict[int, Tensors] = {}
+    for name, value in _under("optimiser.", tensors).items():
+        number, slot = name.split(".", 1)
+        slots.setdefault(int(number), {})[slot] = value
+    # the groups (rates and so on) are made anew from the settings; the loop sets the rate at each step
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+    saved = _under("carried.", tensors)
+    carried = with_tensors(carried, [saved[str(number)].to(device) for number in range(len(saved))])
+    _restore_random(_under("random.", tensors), json.loads(metadata["random"]))
+    return RunState.from_json(json.loads(metadata["state"])), carried
+
+
+def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"cannot resume from {path}: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise UsageError(f"cannot resume from {path}: it is no save of a backtime run")
+    if int(metadata["format_version"]) > VERSION:
+        raise UsageError(f"cannot resume from {path}: it was written by a newer backtime")
+    return tensors, metadata
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _torch_random() -> Tensors:
+    states = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"random.cuda{n}": value for n, value in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def _python_random() -> dict[str, Any]:
+    version, internal, gauss = random.getstate()
+    numpy_state: Any = np.random.get_state(legacy=False)
+    numpy_state["state"]["key"] = numpy_state["state"]["key"].tolist()
+    return {"python": [version, list(internal), gauss], "numpy": numpy_state}
+
+
+def _restore_random(tensors: Tensors, values: dict[str, Any]) -> None:
+    torch.set_rng_state(tensors.pop("cpu"))
+    if tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([tensors[f"cuda{n}"] for n in range(len(tensors))])
+    version, internal, gauss = values["python"]
+    random.setstate((version, tuple(internal), gauss))
+    values["numpy"]["state"]["key"] = np.array(values["numpy"]["state"]["key"], np.uint32)
+    np.random.set_state(values["numpy"])

@@ -1,0 +1,109 @@
+"""A run's beginning, its saves, and the ways back to them: resume, rollback, and the end of a session."""
+
+import math
+import shutil
+from typing import TYPE_CHECKING
+
+import torch
+
+from backtime.files import atomic_write
+from backtime.training import checkpoint, divergence
+
+if TYPE_CHECKING:  # the loop calls these functions; they read and change its parts
+    from backtime.training.loop import Trainer
+
+
+def begin(run: "Trainer") -> None:
+    """Measure the untrained model and make the first save, to which a rollback can always return."""
+    run.state.start_loss = _next_loss(run)
+    if not math.isfinite(run.state.start_loss):
+        raise divergence.DivergenceError(f"the model's loss before the first step is {run.state.start_loss}")
+    save(run)
+
+
+def save(run: "Trainer") -> None:
+    """Save the run, if it is sound: ``Diverged`` is raised before a good save would be replaced by a bad one.
+
+    The loss on the coming chunk, which is asked of the very weights that are saved, shows what the last
+    change did to them. It is measured in eval mode and draws no random number, so saving changes nothing
+    in what follows.
+    """
+    run.fetch()
+    divergence.check_weights(run.state.step, run.model)
+    divergence.check_level(run.state, _next_loss(run), run.model)
+    run.tick()
+    run.folder.sync_metrics()
+    run.task.save_model(run.folder.last_model)
+    checkpoint.save(run.folder.state_file, run.model, run.optimiser, run.carried, run.state)
+    run.saved_step = run.state.step
+
+
+def load(run: "Trainer") -> None:
+    """Go back to the last save: what came after it did not happen."""
+    run.state, run.carried = checkpoint.load(
+        run.folder.state_file, run.model, run.optimiser, run.task.initial_state()
+    )
+    run.pending = []
+    run.saved_step, run.validated_step = run.state.step, -1
+    run.folder.keep_metrics(run.state.lines)
+
+
+def resume(run: "Trainer") -> None:
+    """Take up the run at its last save, without what the end of a session added (see ``close``)."""
+    load(run)
+    if run.folder.set_aside.exists():
+        run.folder.set_aside.replace(run.folder.best_model)
+    elif run.state.best_loss is None:
+        run.folder.best_model.unlink(missing_ok=True)
+
+
+def roll_back(run: "Trainer", fault: divergence.Diverged) -> None:
+    """Return to the last save with a lower rate; ``DivergenceError`` when that was tried enough."""
+    before = run.state
+    if before.rollbacks == divergence.ATTEMPTS:
+        raise divergence.DivergenceError(
+            f"training diverged at {fault}; gave up after {divergence.ATTEMPTS} rollbacks, the last with "
+            f"--lr {run.settings.rate * before.penalty:g}: start again with a smaller --lr or --grad-clip"
+        )
+    load(run)
+    state = run.state
+    state.rollbacks, state.penalty = before.rollbacks + 1, before.penalty * divergence.PENALTY
+    state.seconds = before.seconds  # time is spent, whatever came of it
+    if before.best_loss is not None and (state.best_loss is None or before.best_loss < state.best_loss):
+        state.best_loss, state.best_step = before.best_loss, before.best_step  # best/ still holds that model
+    run.progress.note(
+        f"diverged at {fault}; back to the save of step {state.step} with the learning rate "
+        f"times {state.penalty:g} (rollback {state.rollbacks} of {divergence.ATTEMPTS})"
+    )
+
+
+def close(run: "Trainer", reason: str) -> None:
+    """Validate where a session ends between two validations, so that its last steps count for ``best/``.
+
+    This is no part of the run: a run that never stopped would not have done it. The saved state does not
+    know of it, its log line is cut off by a resume, and the best model of the run proper is set aside to
+    be put back. After Ctrl-C only a run without any best model is kept waiting for this.
+    """
+    folder, best = run.folder, run.state.best_loss
+    if reason == "interrupt" and folder.best_model.exists():
+        return
+    loss = run.task.validate()
+    record = run.record(loss)
+    folder.log(record)
+    run.progress.line(record, 0.0)
+    if loss is not None and best is not None and loss >= best:
+        return
+    if best is not None and not folder.set_aside.exists():
+        with folder.best_model.open("rb") as source, atomic_write(folder.set_aside) as copy:
+            shutil.copyfileobj(source, copy)
+    run.task.save_model(folder.best_model)
+    run.state.best_loss, run.state.best_step = loss, run.state.step
+
+
+def _next_loss(run: "Trainer") -> float:
+    """Loss on the chunk that comes next, nats a token, in eval mode."""
+    carried = run.carried if run.state.chunk else run.task.initial_state()
+    run.model.eval()
+    with torch.no_grad():
+        loss, _ = run.task.loss(run.state.chunk, carried)
+    return loss.item()

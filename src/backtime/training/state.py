@@ -1,0 +1,68 @@
+"""What a run remembers from step to step, besides tensors: plain numbers, kept as JSON in every save."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Window:
+    """The steps since the last log line: losses (nats a token), gradient norms, how many were clipped."""
+
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    clipped: int = 0
+    seconds: float = 0.0  # of the steps alone, without validations and saves
+
+    def add(self, loss: float, norm: float, clipped: bool) -> None:
+        """Count one step."""
+        self.losses.append(loss)
+        self.norms.append(norm)
+        self.clipped += clipped
+
+    @property
+    def loss(self) -> float | None:
+        """The mean loss; None before the first step."""
+        return math.fsum(self.losses) / len(self.losses) if self.losses else None
+
+    @property
+    def norm(self) -> float | None:
+        """The mean gradient norm, before clipping."""
+        return math.fsum(self.norms) / len(self.norms) if self.norms else None
+
+    @property
+    def share_clipped(self) -> float:
+        """The share of the steps whose gradient was clipped."""
+        return self.clipped / max(1, len(self.losses))
+
+
+@dataclass
+class RunState:
+    """Where a run stands; saved, it is where a resumed run starts."""
+
+    horizon: int  # epochs the run was begun with: the length of the cosine
+    step: int = 0
+    epoch: int = 0  # complete ones
+    chunk: int = 0  # of the current epoch: the next to be read
+    tokens: int = 0
+    seconds: float = 0.0  # of training, over all sessions
+    window: Window = field(default_factory=Window)
+    lines: int = 0  # of metrics.jsonl that belong to this state
+    start_loss: float | None = None  # nats a token at the first step
+    best_loss: float | None = None  # nats a token, validation
+    best_step: int = 0
+    stale: int = 0  # validations since the best one
+    plateau_wait: int = 0
+    plateau_drops: int = 0
+    rollbacks: int = 0
+    penalty: float = 1.0  # factor on the learning rate, halved at each rollback
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as plain values; Python writes and reads floats in JSON without loss."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "RunState":
+        """The state of ``to_json``."""
+        return cls(**{**values, "window": Window(**values["window"])})

@@ -1,0 +1,124 @@
+"""Settings are checked when made, survive JSON, and change in a resume only in length."""
+
+import dataclasses
+import itertools
+import json
+import math
+from typing import Any
+
+import pytest
+
+from backtime.errors import UsageError
+from backtime.training.presets import PRESETS
+from backtime.training.schedule import FLOOR, PLATEAU_PATIENCE, after_validation, learning_rate
+from backtime.training.settings import RUN_LENGTH, Settings
+from backtime.training.state import RunState, Window
+
+IMPOSSIBLE: list[tuple[str, Any]] = [
+    *(
+        (name, 0)
+        for name in ("hidden_size", "layers", "seq_length", "batch_size", "epochs", "max_steps", "patience")
+    ),
+    *(
+        (name, -3)
+        for name in ("hidden_size", "threads", "log_every", "save_every", "validate_every", "warmup")
+    ),
+    *((name, 0) for name in ("lr", "minutes", "threads", "vocabulary_size")),
+    *((name, -0.1) for name in ("dropout", "weight_decay", "grad_clip", "validation_fraction", "lr")),
+    *((name, 1.0) for name in ("dropout", "validation_fraction")),
+    *((name, math.nan) for name in ("dropout", "lr", "grad_clip", "weight_decay", "minutes")),
+    *((name, math.inf) for name in ("lr", "minutes", "grad_clip")),
+    *((name, "nonsense") for name in ("cell", "level", "optimizer", "schedule", "activation")),
+    *((("embedding_size", -1), ("seed", -1), ("seed", 2**32))),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
+def test_an_impossible_value_is_named_in_one_line(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^--{name.replace('_', '-')} is .*; expected [^\n]*$"):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tie_weights": True},
+        {"tie_weights": True, "embedding_size": 8, "hidden_size": 9},
+        {"activation": "relu"},
+        {"reset_after": False},
+        {"validation_fraction": 0, "patience": 3},
+        {"validation_fraction": 0, "schedule": "plateau"},
+    ],
+)
+def test_values_that_do_not_go_together(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Settings(**values)
+
+
+def test_json_brings_every_field_back() -> None:
+    settings = Settings(cell="gru", lr=0.1 + 0.2, minutes=3.5, reset_after=False)
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    with pytest.raises(UsageError, match="wings"):
+        Settings.from_json({"wings": 2})
+
+
+def test_a_resume_changes_the_length_alone() -> None:
+    settings = Settings()
+    for name in RUN_LENGTH:
+        assert getattr(settings.resumed_with({name: 7}), name) == 7
+    assert settings.resumed_with({"cell": settings.cell}) == settings
+    for field in dataclasses.fields(Settings):
+        if field.name not in RUN_LENGTH:
+            with pytest.raises(UsageError, match=field.name.replace("_", "-")):
+                settings.resumed_with({field.name: "other"})
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_possible(name: str) -> None:
+    Settings(**PRESETS[name])
+
+
+def test_char_rnn_is_char_rnn() -> None:
+    settings = Settings(**PRESETS["char-rnn"])
+    rates = [learning_rate(settings, RunState(horizon=50, epoch=epoch), 1) for epoch in range(13)]
+    assert rates[:10] == [2e-3] * 10
+    assert rates[10:] == pytest.approx([2e-3 * 0.97, 2e-3 * 0.97**2, 2e-3 * 0.97**3])
+
+
+def test_cosine_with_warmup_rises_falls_and_stays() -> None:
+    settings = Settings(schedule="cosine", warmup=10, lr=1.0, epochs=1)
+    rates = [learning_rate(settings, RunState(horizon=2, step=step), 55) for step in range(130)]
+    assert rates[:11] == pytest.approx([*(n / 10 for n in range(1, 11)), 1.0])
+    assert rates[60] == pytest.approx(FLOOR + (1 - FLOOR) / 2)  # half of the 100 steps after the warm-up
+    assert all(a > b for a, b in itertools.pairwise(rates[10:111]))
+    assert rates[110:] == pytest.approx([FLOOR] * 20)
+
+
+def test_plateau_halves_after_validations_without_progress() -> None:
+    settings, state = Settings(schedule="plateau", lr=1.0), RunState(horizon=1)
+    rates = []
+    for better in [True, *[False] * (PLATEAU_PATIENCE + 1), True, *[False] * (2 * PLATEAU_PATIENCE + 2)]:
+        after_validation(state, better)
+        rates.append(learning_rate(settings, state, 1))
+    wait = PLATEAU_PATIENCE
+    assert rates == [1.0] * (wait + 1) + [0.5] * (wait + 2) + [0.25] * (wait + 1) + [0.125]
+
+
+def test_a_rollback_lowers_every_schedule() -> None:
+    for schedule in ("constant", "cosine", "exponential", "plateau"):
+        settings = Settings(schedule=schedule)
+        full, half = (learning_rate(settings, RunState(horizon=1, penalty=p), 9) for p in (1.0, 0.5))
+        assert half == full / 2
+
+
+def test_the_state_survives_json() -> None:
+    state = RunState(horizon=3, step=5, window=Window([0.1, 1 / 3], [2.5, 1e-9], 1, 0.25), best_loss=2 / 3)
+    assert RunState.from_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+def test_the_window_averages() -> None:
+    window = Window()
+    assert (window.loss, window.norm, window.share_clipped) == (None, None, 0.0)
+    for loss, norm, clipped in ((1.0, 2.0, False), (2.0, 6.0, True)):
+        window.add(loss, norm, clipped)
+    assert (window.loss, window.norm, window.share_clipped) == (1.5, 4.0, 0.5)
