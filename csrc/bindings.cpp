@@ -192,13 +192,24 @@ template <class T> class Stack {
   long H_, V_;
 };
 
+// An array of undefined contents whose memory comes from the pool and goes back there with the array.
+template <class T> nb::ndarray<nb::numpy, T> empty(std::vector<size_t> shape) {
+  size_t size = 1;
+  for (size_t n : shape)
+    if (__builtin_mul_overflow(size, n, &size)) throw std::bad_alloc();
+  auto* buffer = new Buffer<T>(size);
+  nb::capsule owner(buffer, [](void* p) noexcept { delete static_cast<Buffer<T>*>(p); });
+  return {buffer->data(), shape.size(), shape.data(), owner};
+}
+
 template <class T> void elementwise(const std::string& function, In<T> x, Out<T> y) {
   const int which = function == "exp" ? 0 : function == "sigmoid" ? 1 : function == "tanh" ? 2 : -1;
   if (which < 0) throw std::invalid_argument("function is '" + function + "'; expected exp, sigmoid or tanh");
   kernels<T>().elementwise(which, x.data(), of_size(y, static_cast<long>(x.size()), "y"), static_cast<long>(x.size()));
 }
 
-template <class T> void define(nb::module_& m, const char* saved, const char* stack) {
+template <class T> void define(nb::module_& m, const char* saved, const char* stack, const char* empty_name) {
+  m.def(empty_name, empty<T>, "shape"_a);
   nb::class_<Saved<T>>(m, saved);
   m.def("forward", forward<T>, "cell"_a, "activation"_a, "shape"_a, "x"_a.none(), "tokens"_a.none(), "h0"_a, "c0"_a.none(), "weights"_a,
         "y"_a, "hn"_a, "cn"_a.none(), "save"_a);
@@ -219,8 +230,8 @@ template <class T> void define(nb::module_& m, const char* saved, const char* st
 NB_MODULE(_engine, m) {
   using namespace backtime;
   m.doc() = "The compiled engine; backtime.kernels is its front.";
-  define<float>(m, "Saved32", "Stack32");
-  define<double>(m, "Saved64", "Stack64");
+  define<float>(m, "Saved32", "Stack32", "empty32");
+  define<double>(m, "Saved64", "Stack64", "empty64");
   m.def("isa", [] { return std::string(isa_name()); });
   m.def("get_threads", team_size);
   m.def("set_threads", set_team_size, "n"_a);

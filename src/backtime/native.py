@@ -1,5 +1,6 @@
 """The calls into the compiled engine: contiguous arrays in, fresh arrays out; ``kernels`` is the door."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,17 @@ def can_run(x: Array | Integers, weights: Weights, **options: Any) -> str | None
     return None
 
 
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """An array to be written: large ones from the engine's pool, whose pages need not be made anew each call."""
+    if math.prod(shape) < 4096:
+        return np.empty(shape, dtype)
+    return _engine.empty32(shape) if dtype == np.float32 else _engine.empty64(shape)
+
+
+def _empty_like(a: Array) -> Array:
+    return _empty(a.shape, a.dtype)
+
+
 def _split_input(x: Array | Integers) -> tuple[Array | None, Integers | None]:
     """(x, tokens): floats, or integers as one-hot columns."""
     if x.dtype.kind == "f":
@@ -59,8 +71,8 @@ def forward(
         np.zeros((B, H), dtype) if s is None else np.ascontiguousarray(s, dtype)
         for s in state or (None,) * parts
     )
-    y = np.empty((T, B, H), dtype)
-    last = tuple(np.empty((B, H), dtype) for _ in state)
+    y = _empty((T, B, H), dtype)
+    last = tuple(_empty((B, H), dtype) for _ in state)
     h0, c0 = state if parts == 2 else (state[0], None)
     hn, cn = last if parts == 2 else (last[0], None)
     kept = _engine.forward(cell, activation, (T, B), *_split_input(x), h0, c0, weights, y, hn, cn, save)
@@ -77,9 +89,9 @@ def backward(
     def optional(a: Array | None) -> Array | None:
         return None if a is None else np.ascontiguousarray(a, dtype)
 
-    dx = np.empty_like(x) if need_dx and x is not None else None
-    dstate0 = tuple(np.empty_like(s) for s in saved.state) if need_dstate else None
-    dweights = Weights(*map(np.empty_like, saved.weights))
+    dx = _empty_like(x) if need_dx and x is not None else None
+    dstate0 = tuple(_empty_like(s) for s in saved.state) if need_dstate else None
+    dweights = Weights(*map(_empty_like, saved.weights))
     h0, c0 = saved.state[0], saved.state[1] if cell == "lstm" else None
     dh0, dc0 = [*(dstate0 or ()), None, None][:2]
     dhn, dcn = [*map(optional, dstate or ()), None, None][:2]
@@ -98,7 +110,7 @@ def softmax_cross_entropy(
     if row_weights is None:
         row_weights = np.full(R, 1 / max(R, 1), dtype)
     losses = np.empty(R, dtype)
-    grads = (np.empty_like(h), np.empty_like(Wy), np.empty_like(by)) if gradient else None
+    grads = (_empty_like(h), _empty_like(Wy), _empty_like(by)) if gradient else None
     _engine.softmax_cross_entropy(
         h,
         Wy,
