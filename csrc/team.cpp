@@ -6,7 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <climits>
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -15,7 +17,8 @@
 namespace backtime {
 namespace {
 
-constexpr int kSpinsBeforeSleep = 20000;  // some 50 us: longer than the Python between two calls of one step
+constexpr int kSpinsBeforeSleep = 20000;
+constexpr std::chrono::microseconds kPatience{100};  // for workers to join a region
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -42,38 +45,66 @@ void wake_all(std::atomic<int>& word, std::atomic<int>& sleepers) {
     syscall(SYS_futex, reinterpret_cast<int*>(&word), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
+// A region opens with a new ticket; workers that see it in time join; the caller closes it and all begin. On a busy
+// machine a worker may have no processor for milliseconds: then the region runs without it, which changes no result.
 struct Team {
   std::vector<std::thread> workers;
   std::atomic<int> ticket{0}, remaining{0}, sleepers{0}, waiters{0};
+  std::atomic<uint64_t> door{0};  // ticket << 32 | closed << 31 | how many have joined
   void (*function)(void*, const Member&) = nullptr;
   void* context = nullptr;
-  int members = 0;
+  int most = 0;  // members at the most
   Barrier* barrier = nullptr;
   bool ending = false;
+  static constexpr uint64_t kClosed = uint64_t(1) << 31;
 
   void grow(int count) {
-    while (static_cast<int>(workers.size()) < count - 1) {
-      const int id = static_cast<int>(workers.size()) + 1;
-      workers.emplace_back([this, id, seen = ticket.load()] { serve(id, seen); });
-    }
+    while (static_cast<int>(workers.size()) < count - 1)
+      workers.emplace_back([this, seen = ticket.load()] { serve(seen); });
   }
-  void serve(int id, int seen) {
+  void serve(int seen) {
     for (;;) {
       await_change(ticket, seen, sleepers, kSpinsBeforeSleep);
       seen = ticket.load(std::memory_order_acquire);
       if (ending) return;
-      if (id < members) function(context, Member{id, members, barrier});
+      const int id = join(seen);
+      if (id == 0) continue;
+      uint64_t now;
+      while (!((now = door.load(std::memory_order_acquire)) & kClosed)) pause();
+      function(context, Member{id, static_cast<int>(now & (kClosed - 1)) + 1, barrier});
       if (remaining.fetch_sub(1) == 1) wake_all(remaining, waiters);
     }
   }
+  int join(int seen) {  // this worker's number in the region of ticket `seen`, from 1, or 0: too late, or not needed
+    uint64_t now = door.load(std::memory_order_acquire);
+    do {
+      if (static_cast<int>(now >> 32) != seen || (now & kClosed) || static_cast<int>(now & (kClosed - 1)) >= most - 1) return 0;
+    } while (!door.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel));
+    return static_cast<int>(now & (kClosed - 1)) + 1;
+  }
+  int close(int count) {  // waits for the others, not for long; returns how many there are with the caller
+    using clock = std::chrono::steady_clock;
+    const auto joined = [&] { return static_cast<int>(door.load(std::memory_order_acquire) & (kClosed - 1)); };
+    const auto end = clock::now() + kPatience;
+    for (int i = 1; joined() < count - 1; i++) {
+      pause();
+      if (i % 64 == 0 && clock::now() > end) break;
+    }
+    const uint64_t last = door.fetch_or(kClosed, std::memory_order_acq_rel);
+    return static_cast<int>(last & (kClosed - 1)) + 1;
+  }
   void run(int count, void (*f)(void*, const Member&), void* c) {
     grow(count);
-    Barrier own(count);
-    function = f, context = c, members = count, barrier = &own;
-    remaining.store(static_cast<int>(workers.size()));
-    ticket.fetch_add(1);
+    Barrier own;
+    function = f, context = c, most = count, barrier = &own;
+    remaining.store(count - 1);
+    const int next = ticket.load() + 1;
+    door.store(static_cast<uint64_t>(static_cast<uint32_t>(next)) << 32, std::memory_order_release);
+    ticket.store(next);
     wake_all(ticket, sleepers);
-    f(c, Member{0, count, &own});
+    const int members = close(count);
+    remaining.fetch_sub(count - members);
+    f(c, Member{0, members, &own});
     for (int left; (left = remaining.load(std::memory_order_acquire)) != 0;)
       await_change(remaining, left, waiters, kSpinsBeforeSleep);
   }
@@ -106,9 +137,9 @@ int processors() {
 
 }  // namespace
 
-void Barrier::wait() {
+void Barrier::wait(int members) {
   const int now = generation_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == members_ - 1) {
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == members - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     generation_.store(now + 1, std::memory_order_release);
     return;
@@ -138,7 +169,7 @@ void run_region(int threads, void (*function)(void*, const Member&), void* conte
       return team->run(threads, function, context);
     }
   }
-  Barrier alone(1);
+  Barrier alone;
   function(context, Member{0, 1, &alone});
 }
 

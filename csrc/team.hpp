@@ -10,11 +10,9 @@ namespace backtime {
 
 class Barrier {  // for the members of one region: `wait` returns when all have come
  public:
-  explicit Barrier(int members) : members_(members) {}
-  void wait();
+  void wait(int members);
 
  private:
-  const int members_;
   std::atomic<int> arrived_{0}, generation_{0};
 };
 
@@ -22,7 +20,7 @@ struct Member {  // what a region's function is told
   int id, count;
   Barrier* barrier;
   void wait() const {
-    if (count > 1) barrier->wait();
+    if (count > 1) barrier->wait(count);
   }
   // This member's share [begin, end) of n items, in whole multiples of `grain` as far as possible.
   void share(long n, long grain, long& begin, long& end) const {
@@ -37,7 +35,8 @@ struct Member {  // what a region's function is told
 int team_size();            // the size set, or BACKTIME_NUM_THREADS, or the processors this process may use
 void set_team_size(int n);  // n >= 1
 
-// Calls function(context, member) on up to `threads` members, the caller being member 0, and waits for all.
+// Calls function(context, member) on at most `threads` members, the caller being member 0, and waits for all. How
+// many there are is only known inside (a busy machine may lend fewer), so the work must be shared out by `member`.
 void run_region(int threads, void (*function)(void*, const Member&), void* context);
 
 template <class F> void parallel(int threads, F&& body) {
