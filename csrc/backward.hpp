@@ -17,20 +17,20 @@ template <class T, class Cell> struct Backward {
   template <int M, int P> void tile(long row, long block) {
     const Sizes& s = call.sizes;
     const long at = t * s.B + row;
-    Tile<T, M, P, 1> dh;
-    for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) dh.z[m][p][0] = start(row + m, at + m, block + p);
+    Tile<T, M, P, 1> dh{};  // the product is summed from zero: dy is often much larger than its terms
     if (t + 1 < s.T) multiply_gates<typename Cell::HSlot, G, S>(dh, dz, s.rows(), at + s.B, s.H, Wh, block);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
+      for (int p = 0; p < P; p++) {
+        dh.z[m][p][0] += direct_part(row + m, at + m, block + p);
         if (t < 0) store_n(call.dh0 + (row + m) * s.H + (block + p) * L, dh.z[m][p][0], lanes_in<T>(block + p, s.H));
         else finish(dh.z[m][p][0], row + m, at + m, block + p);
+      }
   }
 
  private:
   T* carried(T* buffer, long row, long block) { return buffer + (block * call.sizes.B + row) * L; }
 
-  BT_INLINE Vec<T> start(long row, long at, long block) {  // what reaches h_t other than through dz_{t+1}
+  BT_INLINE Vec<T> direct_part(long row, long at, long block) {  // what reaches h_t other than through dz_{t+1}
     const Sizes& s = call.sizes;
     Vec<T> dh = block_or_zero(call.dy && t >= 0 ? call.dy + at * s.H : nullptr, block, s.H);
     if (t + 1 == s.T) dh += block_or_zero(call.dhn ? call.dhn + row * s.H : nullptr, block, s.H);

@@ -26,7 +26,7 @@ template <class T> struct Gru {
     z[0] = sigmoid<T>(z[0]);
     z[1] = sigmoid<T>(z[1]);
     z[2] = tanh<T>(fma<T>(z[0], z[3], z[2]));
-    return fma<T>(z[1], h_before - z[2], z[2]);
+    return fma<T>(z[1], h_before, (broadcast<T>(T(1)) - z[1]) * z[2]);  // z = 1 carries h exactly
   }
 
   // Kept gates become dz for r z n m; `direct` becomes the part of dh_{t-1} that does not go through Wh.

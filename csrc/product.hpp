@@ -38,13 +38,17 @@ template <class T> struct Rows {
   const T* at(long r) const { return r < B ? first + r * N : rest + (r - B) * N; }
 };
 
-// dW = dz^T x, as panels (nb, N, G, L), for columns [n0, n1) of x: one chain over the rows in rising order for every
-// element. Rows are taken in chunks whose columns of x are copied side by side; a panel of dz is read from cache.
+// Rows that a sum over rows takes in one chain from zero; the sums of the chunks are added in rising order. A single
+// chain over thousands of rows would lose digits.
+constexpr long ROW_CHUNK = 256, BIAS_CHUNK = 32;
+
+// dW = dz^T x, as panels (nb, N, G, L), for columns [n0, n1) of x. The columns of x in a chunk of rows are copied
+// side by side; a panel of dz is read from cache.
 template <class Slot, int G, int S, class T> class WeightGradient {
   static constexpr int L = LANES<T>;
   static constexpr int P = G == 1 ? 4 : 1;                   // blocks in a tile
   static constexpr int U = MAX_ACCUMULATORS / (P * G);       // columns of x in a tile
-  static constexpr long CHUNK = 256;                         // rows
+  static constexpr long CHUNK = ROW_CHUNK;
  public:
   static constexpr long grain = U;
   const T* dz;
@@ -53,7 +57,7 @@ template <class Slot, int G, int S, class T> class WeightGradient {
   long R, H;
 
   static size_t scratch(long columns) { return static_cast<size_t>((columns + U - 1) / U * U * CHUNK); }
-  // `fresh`: panels are written; else added to, going on with the same chain.
+  // `fresh`: panels are written; else added to.
   void run(long n0, long n1, T* scratch, bool fresh = true) const {
     const long nb = blocks_of<T>(H);
     for (long r0 = 0; r0 < R; r0 += CHUNK) {
@@ -84,7 +88,7 @@ template <class Slot, int G, int S, class T> class WeightGradient {
     const long wide = n1 - n < U ? n1 - n : U;
     for (int u = 0; u < U; u++)
       for (int q = 0; q < Q; q++)
-        for (int g = 0; g < G; g++) sum[u][q][g] = !fresh && u < wide ? load(place(b + q, n + u, g)) : Vec<T>{};
+        for (int g = 0; g < G; g++) sum[u][q][g] = Vec<T>{};
     const T* z = dz + (b * R + r0) * S * L;
     for (long r = 0; r < rows; r++, z += S * L, xs += U) {
       Vec<T> xu[U];
@@ -101,7 +105,10 @@ template <class Slot, int G, int S, class T> class WeightGradient {
     }
     for (int u = 0; u < wide; u++)
       for (int q = 0; q < Q; q++)
-        for (int g = 0; g < G; g++) store(place(b + q, n + u, g), sum[u][q][g]);
+        for (int g = 0; g < G; g++) {
+          T* total = place(b + q, n + u, g);
+          store(total, fresh ? sum[u][q][g] : load(total) + sum[u][q][g]);
+        }
   }
   T* place(long b, long n, int g) const;
 };
@@ -110,16 +117,20 @@ BT_INLINE T* WeightGradient<Slot, G, S, T>::place(long b, long n, int g) const {
   return panels + ((b * x.N + n) * G + g) * L;
 }
 
-// db for blocks [b0, b1): the sum of dz over the rows, one chain in rising order.
+// db for blocks [b0, b1): the sum of dz over the rows, in shorter chunks.
 template <class Slot, int G, int S, class T>
 void bias_gradient(const T* dz, long R, long H, T* db, long b0, long b1, bool fresh = true) {
   constexpr int L = LANES<T>;
   for (long b = b0; b < b1; b++) {
-    Vec<T> sum[G];
-    for (int g = 0; g < G; g++) sum[g] = block_or_zero(fresh ? nullptr : db + g * H, b, H);
-    for (long r = 0; r < R; r++)
-      for (int g = 0; g < G; g++) sum[g] += load(dz + ((b * R + r) * S + Slot::of(g)) * L);
-    for (int g = 0; g < G; g++) store_n(db + g * H + b * L, sum[g], lanes_in<T>(b, H));
+    Vec<T> total[G];
+    for (int g = 0; g < G; g++) total[g] = block_or_zero(fresh ? nullptr : db + g * H, b, H);
+    for (long r = 0; r < R;) {
+      Vec<T> sum[G]{};
+      for (const long end = r + BIAS_CHUNK < R ? r + BIAS_CHUNK : R; r < end; r++)
+        for (int g = 0; g < G; g++) sum[g] += load(dz + ((b * R + r) * S + Slot::of(g)) * L);
+      for (int g = 0; g < G; g++) total[g] += sum[g];
+    }
+    for (int g = 0; g < G; g++) store_n(db + g * H + b * L, total[g], lanes_in<T>(b, H));
   }
 }
 

@@ -17,7 +17,7 @@
 namespace backtime {
 namespace {
 
-constexpr int kSpinsBeforeSleep = 20000;
+constexpr int kSpinsBeforeSleep = 20000;             // some 0.2 ms: to wake from sleep costs a virtual machine more
 constexpr std::chrono::microseconds kPatience{100};  // for workers to join a region
 
 inline void pause() {
@@ -78,7 +78,8 @@ struct Team {
   int join(int seen) {  // this worker's number in the region of ticket `seen`, from 1, or 0: too late, or not needed
     uint64_t now = door.load(std::memory_order_acquire);
     do {
-      if (static_cast<int>(now >> 32) != seen || (now & kClosed) || static_cast<int>(now & (kClosed - 1)) >= most - 1) return 0;
+      const bool open = static_cast<int>(now >> 32) == seen && !(now & kClosed);
+      if (!open || static_cast<int>(now & (kClosed - 1)) >= most - 1) return 0;
     } while (!door.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel));
     return static_cast<int>(now & (kClosed - 1)) + 1;
   }

@@ -243,3 +243,24 @@ def test_an_unknown_instruction_set_is_refused():
     done = run_with("mmx", "import backtime.kernels")
     assert done.returncode != 0
     assert "BACKTIME_ISA is 'mmx'; expected one that this machine has" in done.stderr
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_arguments_are_refused_alike_whoever_answers(backend):
+    x, state, weights = call("lstm", 2, 2, 3, 4)
+    for cell, arguments, options, message in [
+        ("lstm", (x.tolist(), state, weights), {}, "x is a list; expected a NumPy array"),
+        ("lstm", (x, state, tuple(weights)), {}, r"weights is a tuple; expected Weights\(Wx, Wh, bx, bh\)"),
+        ("jordan", (x, state, weights), {}, "cell is 'jordan'; expected one of rnn, gru, lstm"),
+        ("lstm", (x, state, weights), {"activation": "relu"}, "option activation is not one of the lstm"),
+        (
+            "rnn",
+            call("rnn", 2, 2, 3, 4),
+            {"activation": "softplus"},
+            "activation is 'softplus'; expected one",
+        ),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            kernels.forward(cell, *arguments, backend=backend, **options)
+    with pytest.raises(UsageError, match="h is a list; expected a NumPy array"):
+        kernels.softmax_cross_entropy([[1.0]], weights.Wx, weights.bx, np.zeros(1, int), backend=backend)

@@ -14,7 +14,7 @@ import numpy as np
 
 from backtime.errors import UsageError
 from backtime.reference import gru, losses, lstm, rnn
-from backtime.reference.checks import GATES, check_call, check_cotangents, check_head
+from backtime.reference.checks import GATES, check_call, check_cotangents, check_head, check_options
 from backtime.reference.losses import OutputGradients
 from backtime.reference.weights import Array, Integers, Weights
 
@@ -111,14 +111,13 @@ def forward(
 
     ``x`` is (T, B, I), or (T, B) integers for one-hot input; ``state`` is ``(h0,)`` or ``(h0, c0)``, each
     (B, H), or None for zeros. Returns ``y`` (T, B, H), the last state, and the tape that ``backward`` needs
-    (None when ``save`` is false). Options: ``activation`` (rnn), ``reset_after`` (gru).
+    (None when ``save`` is false). Options: ``activation`` (rnn), ``reset_after`` (gru). Raises ``UsageError``
+    naming the argument that does not fit.
     """
+    check_call(cell, x, state, weights)
+    check_options(cell, options)
     if _goes_native(backend, x, weights, **options):
-        check_call(cell, x, state, weights)
-        engine_options = (
-            {"activation": options["activation"]} if cell == "rnn" and "activation" in options else {}
-        )
-        y, last, saved = native.forward(cell, x, state, weights, save=save, **engine_options)
+        y, last, saved = native.forward(cell, x, state, weights, save=save, **options)
         return y, last, Tape("native", cell, saved) if save else None
     y, last, kept = CELLS[cell].forward(x, state, weights, **options)
     return y, last, Tape("reference", cell, kept) if save else None
@@ -161,9 +160,9 @@ def softmax_cross_entropy(
     ``h`` is (R, H), ``Wy`` (V, H), ``weights`` (R,) or None for 1/R each; None in place of the gradients when
     ``gradient`` is false. The engine never stores the (R, V) logits.
     """
+    check_head(h, Wy, by, targets, weights)
     if choose(backend) == "reference" or Wy.dtype not in (np.float32, np.float64) or 0 in h.shape:
         return losses.softmax_cross_entropy(h, Wy, by, targets, weights, gradient)
-    check_head(h, Wy, by, targets, weights)
     each, grads = native.softmax_cross_entropy(h, Wy, by, targets, weights, gradient)
     return each, OutputGradients(*grads) if grads else None
 
@@ -187,6 +186,7 @@ class Stack:
         **options: Any,
     ) -> None:
         """Pack the weights for the engine; later changes to the arrays are not seen."""
+        check_options(cell, options)
         self.layers, self.cell, self.Wy, self.by = layers, cell, Wy, by
         self.embedding, self.options = embedding, options
         native_here = _goes_native(backend, np.empty((1, 1), np.int64), layers[0], **options)

@@ -36,7 +36,7 @@ def can_run(x: Array | Integers, weights: Weights, **options: Any) -> str | None
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> Array:
-    """An array to be written: large ones from the engine's pool, whose pages need not be made anew each call."""
+    """An array to be written; a large one comes from the engine's pool, whose pages need not be made anew."""
     if math.prod(shape) < 4096:
         return np.empty(shape, dtype)
     return _engine.empty32(shape) if dtype == np.float32 else _engine.empty64(shape)
@@ -61,6 +61,7 @@ def forward(
     *,
     save: bool,
     activation: str = "tanh",
+    **_: Any,
 ) -> tuple[Array, State, Saved | None]:
     """See ``kernels.forward``; arguments are already checked."""
     T, B = x.shape[:2]

@@ -1,6 +1,6 @@
 """Every cell with its backward pass, in NumPy: what the tests believe and what a student reads.
 
-- ``rnn``, ``gru``, ``lstm``  ``step``, ``forward`` and, below it, ``backward`` of one layer; docs/rnn.md derives it
+- ``rnn``, ``gru``, ``lstm``  one layer: ``step``, ``forward`` and, below it, ``backward``; docs/<cell>.md
 - ``losses``       output units with their losses; docs/losses.md
 - ``activations``  the nonlinearities and their derivatives
 - ``weights``      the layout of a layer's weights, the input product

@@ -1,4 +1,4 @@
-"""What a call must look like: ``UsageError`` names the argument, what came and what was expected, in one line.
+"""What a call must look like: ``UsageError`` names the argument, what came and what was expected.
 
 The one place for it: the reference checks its own calls, ``backtime.kernels`` those that go to the engine.
 """
@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from backtime.errors import UsageError
+from backtime.reference.activations import activation
 from backtime.reference.weights import Array, Integers, Weights
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+OPTIONS = {"rnn": ("activation",), "gru": ("reset_after",), "lstm": ()}
 STATE = {"rnn": ("h",), "gru": ("h",), "lstm": ("h", "c")}
 
 
 def check_call(cell: str, x: Any, state: Any, weights: Any) -> None:
-    """A forward call of one layer: ``x`` (T, B, I) or integers (T, B), state (B, H) each, weights as declared."""
+    """A forward call of one layer: ``x`` (T, B, I) or integers (T, B), the state (B, H) each, weights."""
     if cell not in GATES:
         raise UsageError(f"cell is {cell!r}; expected one of {', '.join(GATES)}")
     check_weights(cell, weights)
@@ -30,6 +32,16 @@ def check_call(cell: str, x: Any, state: Any, weights: Any) -> None:
         check_shape("x", x, "(T, B, I)", (*x.shape[:2], I))
     names = tuple(f"{name}0" for name in STATE[cell])
     _check_parts("state", state, names, x.shape[1], H, dtype)
+
+
+def check_options(cell: str, options: dict[str, Any]) -> None:
+    """Options that the cell has."""
+    for name in options:
+        if name not in OPTIONS[cell]:
+            known = ", ".join(OPTIONS[cell]) or "none"
+            raise UsageError(f"option {name} is not one of the {cell}; expected {known}")
+    if "activation" in options:
+        activation(options["activation"])
 
 
 def check_cotangents(cell: str, dy: Any, dstate: Any, shape: tuple[int, int, int], dtype: np.dtype) -> None:
@@ -106,7 +118,7 @@ def check_shape(name: str, value: Array | Integers, letters: str, shape: tuple[i
         raise UsageError(f"{name} has shape {value.shape}; expected {letters} = {shape}")
 
 
-def check_range(name: str, value: Integers, size: int, letter: str) -> None:
+def check_range(name: str, value: Array | Integers, size: int, letter: str) -> None:
     """Integers in [0, size)."""
     if value.size and (value.min() < 0 or value.max() >= size):
         least, most = value.min(), value.max()

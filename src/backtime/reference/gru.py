@@ -7,9 +7,10 @@
     h_t = (1 - z_t) n_t + z_t h_{t-1}
     y_t = h_t
 
-``z`` followed by a gate's letter is that gate's pre-activation; ``zx`` is the part of it from the input, ``zh``
-the part from the hidden state. ``m`` is what the reset gate meets in the candidate: ``Wh_n h + bh_n``, which r
-scales, when the reset comes after the product; ``r h``, which Wh_n multiplies, when it comes before.
+``z`` followed by a gate's letter is that gate's pre-activation; ``zx`` is the part of it from the input,
+``zh`` the part from the hidden state. ``m`` is what stands between the hidden state and the candidate:
+``Wh_n h + bh_n``, which r scales, when the reset comes after the product; ``r h``, which Wh_n multiplies,
+when it comes before.
 """
 
 from typing import NamedTuple
@@ -44,7 +45,10 @@ class Saved(NamedTuple):
 def step(
     x: Array | Integers, state: State, weights: Weights, reset_after: bool = True
 ) -> tuple[State, Array, Array, Array, Array]:
-    """One step of ``x`` (B, I), or (B,) integers: the new state and r, z, n, m, each (B, H)."""
+    """One step of ``x`` (B, I), or (B,) integers: the new state and r, z, n, m, each (B, H).
+
+    Unlike ``forward`` it checks nothing and changes nothing.
+    """
     Wx, Wh, bx, bh = weights
     (h,) = state
     H = h.shape[1]
@@ -83,9 +87,10 @@ def forward(
 def backward(
     saved: Saved, dy: Array | None, dstate: tuple[Array | None] | None
 ) -> tuple[Array | None, State, Weights]:
-    """``(dx, (dh0,), dweights)`` from ``dy`` (T, B, H) and ``dstate = (dh,)`` of the last state, None for zeros.
+    """``(dx, (dh0,), dweights)`` from ``dy`` (T, B, H) and ``dstate = (dh,)`` of the last state.
 
-    ``dx`` is (T, B, I), None for integer input. Raises ``UsageError`` for a shape or type that does not fit.
+    ``dy`` and ``dstate`` may be None for zeros. ``dx`` is (T, B, I), None for integer input.
+    Raises ``UsageError`` for a shape or type that does not fit.
     """
     x, h, gates, weights, _ = saved
     T, B, H = h[1:].shape
@@ -109,7 +114,7 @@ def backward(
 def _step_backward(
     dh: Array, h: Array, gates: Array, Wh: Array, reset_after: bool
 ) -> tuple[Array, Array, Array]:
-    """``step`` in reverse: from dh_t (B, H), with ``h`` h_{t-1}, to dh_{t-1} (B, H), dzx and dzh, each (B, 3H)."""
+    """``step`` in reverse, ``h`` being h_{t-1}: from dh_t to dh_{t-1}, both (B, H), and dzx, dzh, (B, 3H)."""
     r, z, n, m = gates
     H = h.shape[1]
     dn = dh * (1 - z)

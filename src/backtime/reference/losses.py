@@ -1,7 +1,7 @@
 """Output units with their losses: ``z = h Wy^T + by``, the loss of every row, the gradient. docs/losses.md.
 
 Each unit is paired with the loss whose gradient at the pre-activation is the error itself: ``dz = y - t``.
-``E = sum_r weights[r] losses[r]`` is what the gradients are of; ``weights=None`` stands for the mean, 1/R each.
+``E = sum_r weights[r] losses[r]`` is what the gradients are of; ``weights=None`` is the mean, 1/R each.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class OutputGradients(NamedTuple):
     """Gradients of the weighted sum of the losses."""
 
     dh: Array  # (R, H)
-    dWy: Array  # (V, H)
+    dWy: Array  # (V, H)  # noqa: N815 - the alphabet's name
     dby: Array  # (V,)
 
 
@@ -31,8 +31,9 @@ def softmax_cross_entropy(
 ) -> tuple[Array, OutputGradients | None]:
     """One of V classes: ``y = softmax(z)``, loss ``-log y[target]`` in nats; ``targets`` (R,) in 0..V-1.
 
-    ``h`` is (R, H), ``Wy`` (V, H), ``by`` (V,), ``weights`` (R,). Returns the losses (R,) and, with ``gradient``,
-    the gradients, else None. Raises ``UsageError`` for a shape, type or target that does not fit.
+    ``h`` is (R, H), ``Wy`` (V, H), ``by`` (V,), ``weights`` (R,). Returns the losses (R,) and, with
+    ``gradient``, the gradients, else None.
+    Raises ``UsageError`` for a shape, type or target that does not fit.
     """
     check_head(h, Wy, by, targets, weights)
     R = np.arange(len(h))

@@ -41,7 +41,10 @@ class Saved(NamedTuple):
 
 
 def step(x: Array | Integers, state: State, weights: Weights) -> tuple[State, Array, Array, Array, Array]:
-    """One step of ``x`` (B, I), or (B,) integers: the new state and the gates i, f, g, o, each (B, H)."""
+    """One step of ``x`` (B, I), or (B,) integers: the new state and the gates i, f, g, o, each (B, H).
+
+    Unlike ``forward`` it checks nothing and changes nothing.
+    """
     Wx, Wh, bx, bh = weights
     h, c = state
     z = input_product(x, Wx) + bx + h @ Wh.T + bh  # (B, 4H)

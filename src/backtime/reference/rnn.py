@@ -1,8 +1,10 @@
 """Elman RNN (Elman 1990), forward and backward through time. Derivation: docs/rnn.md.
 
-z_t = Wx x_t + bx + Wh h_{t-1} + bh
-h_t = f(z_t)
-y_t = h_t
+    z_t = Wx x_t + bx + Wh h_{t-1} + bh
+    h_t = f(z_t)
+    y_t = h_t
+
+``f`` is tanh, relu, sigmoid or identity.
 """
 
 from typing import NamedTuple
@@ -36,7 +38,10 @@ class Saved(NamedTuple):
 def step(
     x: Array | Integers, state: State, weights: Weights, activation: str = "tanh"
 ) -> tuple[State, Array]:
-    """One step of ``x`` (B, I), or (B,) integers: the new state and the pre-activation ``z`` (B, H)."""
+    """One step of ``x`` (B, I), or (B,) integers: the new state and the pre-activation ``z`` (B, H).
+
+    Unlike ``forward`` it checks nothing and changes nothing.
+    """
     Wx, Wh, bx, bh = weights
     (h,) = state
     z = input_product(x, Wx) + bx + h @ Wh.T + bh  # (B, H)
@@ -50,10 +55,11 @@ def forward(
     """A whole sequence: ``y`` (T, B, H), the last state ``(h,)`` with h (B, H), and what ``backward`` needs.
 
     ``x`` is (T, B, I), or (T, B) integers for one-hot input. ``state`` is ``(h0,)``, None for zeros.
-    ``activation`` is tanh, relu, sigmoid or identity. Raises ``UsageError`` for a shape or type that does not fit.
+    ``activation`` is tanh, relu, sigmoid or identity.
+    Raises ``UsageError`` for a shape, type or activation that does not fit.
     """
     check_call("rnn", x, state, weights)
-    named(activation)
+    named(activation)  # refuses a name that is none, even where there is no step to take
     (T, B), H = x.shape[:2], weights.Wh.shape[1]
     h = np.empty((T + 1, B, H), weights.Wh.dtype)  # (T+1, B, H)
     (h[0],) = or_zeros(state, 1, B, H, h.dtype)
@@ -65,9 +71,10 @@ def forward(
 def backward(
     saved: Saved, dy: Array | None, dstate: tuple[Array | None] | None
 ) -> tuple[Array | None, State, Weights]:
-    """``(dx, (dh0,), dweights)`` from ``dy`` (T, B, H) and ``dstate = (dh,)`` of the last state, None for zeros.
+    """``(dx, (dh0,), dweights)`` from ``dy`` (T, B, H) and ``dstate = (dh,)`` of the last state.
 
-    ``dx`` is (T, B, I), None for integer input. Raises ``UsageError`` for a shape or type that does not fit.
+    ``dy`` and ``dstate`` may be None for zeros. ``dx`` is (T, B, I), None for integer input.
+    Raises ``UsageError`` for a shape or type that does not fit.
     """
     x, h, weights, activation = saved
     Wx, Wh, _, _ = weights

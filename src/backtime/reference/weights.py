@@ -1,6 +1,6 @@
-"""The weights of one recurrent layer, in PyTorch's layout, their gradients, and the product with the input."""
+"""The weights of one recurrent layer, in PyTorch's layout, and the product with the input."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +22,29 @@ class Weights(NamedTuple):
     bh: Array  # (G*H,)
 
 
+def one_hot(x: Array | Integers) -> TypeGuard[Integers]:
+    """Whether ``x`` holds integers k that stand for the k-th unit vector, and not the vectors themselves."""
+    return x.dtype.kind in "iu"
+
+
 def input_product(x: Array | Integers, Wx: Array) -> Array:
-    """``x Wx^T`` (B, G*H) for ``x`` (B, I), or (B,) integers k that stand for the k-th unit vector.
+    """``x Wx^T`` (B, G*H) for ``x`` (B, I), or (B,) integers.
 
     A unit vector picks a column of ``Wx``: a copy in place of a product.
     """
-    if x.dtype.kind != "f":
+    if one_hot(x):
         return Wx.T[x]
     return x @ Wx.T
 
 
 def input_gradients(dz: Array, x: Array | Integers, Wx: Array) -> tuple[Array | None, Array]:
     """``(dx, dWx)`` of ``input_product`` at all steps, from ``dz`` (T, B, G*H); integers have no ``dx``."""
-    if x.dtype.kind != "f":
+    if one_hot(x):
         dWx = np.zeros_like(Wx)  # (G*H, I)
         np.add.at(dWx.T, x, dz)  # the column that was picked takes the gradient, as often as it was picked
         return None, dWx
     dx = dz @ Wx  # (T, B, I)
-    dWx = rows(dz).T @ rows(x)  # (G*H, I)
+    dWx = rows(dz).T @ rows(cast(Array, x))  # (G*H, I)
     return dx, dWx
 
 

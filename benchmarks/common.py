@@ -1,0 +1,103 @@
+"""What the benchmarks share: options, the machine, timing fair to both sides, tables, the results file."""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import re
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from backtime import kernels
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PAUSE = 0.02  # seconds between the sides: OpenMP threads spin for milliseconds after their work is done
+Side = Callable[[], object]
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument(
+        "--threads", type=int, metavar="N", help="of both sides (default: what each takes by itself)"
+    )
+    options.add_argument("--quick", action="store_true", help="a rough look: fewer points, shorter runs")
+    options.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name}")
+    return options
+
+
+def use_threads(threads: int | None) -> None:
+    """Give the engine, and PyTorch where it is loaded, so many threads; None leaves their defaults."""
+    if threads is None:
+        return
+    kernels.set_threads(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+def machine() -> str:
+    """One line: processor, cores, instruction set, versions."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    processor = found[1].strip() if found else platform.processor() or platform.machine()
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("backtime", "torch", "numpy")]
+    cores = len(os.sched_getaffinity(0))
+    isa = kernels.engine_info()["isa"] or "no engine"
+    return f"{processor}, {cores} cores, {isa}; Python {platform.python_version()}, {', '.join(versions)}"
+
+
+def medians(sides: dict[str, Side], seconds: float) -> dict[str, float]:
+    """Median seconds of one call of each side.
+
+    The sides take turns: each runs some calls in a row, the first of which only warms up, then there is
+    ``PAUSE``. That goes on until each side has had about ``seconds``, at least three turns.
+    """
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    turns = {name: max(2, min(200, round(0.05 / once(side)))) + 1 for name, side in sides.items()}
+    rounds = 0
+    while rounds < 3 or min(map(sum, times.values())) < seconds:
+        for name, side in sides.items():
+            time.sleep(PAUSE)
+            times[name] += [once(side) for _ in range(turns[name])][1:]
+        rounds += 1
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def once(side: Side) -> float:
+    start = time.perf_counter()
+    side()
+    return time.perf_counter() - start
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, its columns aligned for the terminal; all but the first are numbers."""
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for row in [cells[0], rule, *cells[1:]]:
+        aligned = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        lines.append(f"| {' | '.join(aligned)} |")
+    return "\n".join(lines)
+
+
+def report(title: str, notes: str, tables: str, write: bool) -> None:
+    """Print the section; with ``write``, put it into RESULTS.md in place of its last version."""
+    words = ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
+    given = shlex.join(word for word in words if word != "--write")
+    date = time.strftime("%Y-%m-%d")
+    section = f"## {title}\n\n`{given}`, {date}: {machine()}.\n\n{notes.strip()}\n\n{tables.strip()}\n"
+    print(section, flush=True)
+    if write:
+        old = RESULTS.read_text() if RESULTS.exists() else "# Results\n\nWritten by `make bench`.\n"
+        RESULTS.write_text(_with_section(old, title, section))
+
+
+def _with_section(text: str, title: str, section: str) -> str:
+    head, *parts = (part.strip("\n") + "\n" for part in re.split(r"(?m)^(?=## )", text))
+    sections = {part.splitlines()[0]: part for part in parts} | {f"## {title}": section}
+    return "\n".join([head, *sections.values()])
