@@ -100,7 +100,7 @@ template <class T, class Cell> void backward(const BackwardCall<T>& call) {
   constexpr int L = LANES<T>, G = Cell::G, S = Cell::S;
   const Sizes& s = call.sizes;
   const long nb = blocks_of<T>(s.H), ni = blocks_of<T>(s.I), R = s.rows(), carry = nb * s.B * L;
-  const Plan plan = plan_sequence<T>(s, G, call.threads, true);
+  const Plan plan = plan_backward<T>(s, G, call.threads);
   Buffer<T> Wh(nb * nb * G * L * L), Wx(call.dx ? ni * nb * G * L * L : 0), dz(nb * R * S * L);
   Buffer<T> px(nb * s.I * G * L), ph(nb * s.H * G * L);
   Buffer<T> dcell(Cell::has_cell ? carry : 0), direct(Cell::has_direct ? carry : 0);

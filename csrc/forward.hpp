@@ -101,7 +101,7 @@ template <class T> void copy_cells_out(const Sizes& s, const T* cells, long cell
 template <class T, class Cell> void forward(const ForwardCall<T>& call) {
   const Sizes& s = call.sizes;
   const long nb = blocks_of<T>(s.H), R = s.rows(), cell_rows = call.cells ? s.B + R : s.B;
-  const Plan plan = plan_sequence<T>(s, Cell::G, call.threads, call.tokens != nullptr);
+  const Plan plan = plan_forward<T>(s, Cell::G, call.threads, call.tokens != nullptr);
   Buffer<T> packed, z, c;
   if (!call.panels) packed = Buffer<T>(Panels<T, Cell>::length(s));
   if (!call.gates && plan.hoist) z = Buffer<T>(nb * R * Cell::S * LANES<T>);

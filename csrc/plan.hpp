@@ -2,6 +2,7 @@
 #pragma once
 #include "calls.hpp"
 #include "panel.hpp"
+#include "tile.hpp"
 
 namespace backtime::BT_ISA {
 
@@ -11,11 +12,19 @@ struct Plan {
   bool hoist;    // the input product first, over all rows at once
 };
 
-template <class T> Plan plan_sequence(const Sizes& s, int G, int asked, bool tokens) {
+// By rows nobody waits for anybody; by blocks a member reads only its share of the weights, which is worth more once a
+// step is long, if the blocks can be shared out evenly.
+inline bool shares_blocks(long B, long nb, long step_work, int threads) {
+  if (B < 4L * threads) return true;
+  const long each = (nb + threads - 1) / threads;
+  return step_work > 20000L * threads && 20 * nb >= 19 * each * threads;
+}
+
+template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool tokens) {
   constexpr long L = LANES<T>, cache = 512 * 1024;  // of a core, in bytes, to be shared with the rows
   const long nb = blocks_of<T>(s.H);
   const long step_work = s.B * nb * (G * s.H + 24);  // vector operations of one step, roughly
-  Plan plan{asked, s.B >= 4L * asked, false};
+  Plan plan{asked, !shares_blocks(s.B, nb, step_work, asked), false};
   if (plan.by_rows) {
     if (step_work * s.T < 30000) plan.threads = 1;
   } else {
@@ -26,7 +35,14 @@ template <class T> Plan plan_sequence(const Sizes& s, int G, int asked, bool tok
   if (plan.threads == 1) plan.by_rows = true;
   const long rows = plan.by_rows ? s.B / plan.threads : s.B;
   const long panel_bytes = G * L * (s.I + s.H) * static_cast<long>(sizeof(T));
-  plan.hoist = !tokens && s.T > 1 && (rows < 12 || panel_bytes > cache);
+  plan.hoist = !tokens && s.T > 1 && (rows < MAX_ROWS || panel_bytes > cache);
+  return plan;
+}
+
+// Backward has one panel for four blocks and nothing to hoist: rows, where there are enough.
+template <class T> Plan plan_backward(const Sizes& s, int G, int asked) {
+  Plan plan = plan_forward<T>(s, G, asked, true);
+  if (s.B >= 4L * plan.threads) plan.by_rows = true;
   return plan;
 }
 

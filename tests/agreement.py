@@ -53,8 +53,8 @@ def assert_agrees(cell: str, case: Case, backend: str, **options: Any) -> None:
     at most 7 steps; that is some 1e-14 of the largest element (3e-15 measured). A wrong term is off by 1e-3
     and more.
     float32: twice the error that the reference itself makes in float32, plus 6 ulp of the largest element:
-    the reference's products are BLAS's, in several chains, the engine's is one chain over k, and the worst of a
-    thousand elements is some times the typical one (the need at these shapes is for 4.1).
+    the reference's products are BLAS's, in several chains, the engine's is one chain over k, and the worst
+    of a thousand elements is some times the typical one (the need at these shapes is for 4.1).
     """
     expected = train_step(cell, cast(case, np.float64), **options)
     found = train_step(cell, case, backend, **options)
