@@ -165,7 +165,7 @@ def main() -> None:
     options.add_argument("--cells", default="rnn,gru,lstm", metavar="NAMES", help="default: rnn,gru,lstm")
     args = options.parse_args()
     common.use_threads(args.threads)
-    seconds, grid = (0.1, GRID[:4]) if args.quick else (2.0, GRID)
+    seconds, grid = (0.1, GRID[:4]) if args.quick else (0.7, GRID)
     peak = peak_gflops(seconds)
     rows: dict[str, list[list[object]]] = {"training": [], "inference": []}
     for cell in args.cells.split(","):

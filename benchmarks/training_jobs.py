@@ -60,12 +60,15 @@ def work(job: Job, side: str, seconds: float, threads: int | None) -> dict[str, 
     import torch
 
     from backtime.models import LanguageConfig, LanguageModel
+    from backtime.training.threads import share_threads
     from benchmarks.peers import StockModel, train_step
 
     common.use_threads(threads)
     config = LanguageConfig(job.cell, job.hidden_size, 2, job.vocabulary_size, job.embedding_size)
     torch.manual_seed(1)
     model = LanguageModel(config) if side == "backtime" else StockModel(config)
+    if side == "backtime":
+        share_threads(model)  # as `backtime train` does
     adam = torch.optim.Adam(model.parameters(), lr=2e-3, fused=None if side == "torch" else True)
     chunks = _chunks(job)
     losses, state = [], None

@@ -15,13 +15,13 @@ from backtime.data.tokens import prepare_corpus
 from backtime.data.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.models.language import LanguageModel
-from backtime.tasks.evaluation import use_threads
 from backtime.tasks.language import LanguageTask, language_config
 from backtime.training.loop import Trainer
 from backtime.training.progress import Progress
 from backtime.training.run_folder import RunFolder
 from backtime.training.settings import Settings
 from backtime.training.signals import StopSignals
+from backtime.training.threads import share_threads, use_threads
 
 Start = tuple[LanguageModel, Vocabulary]  # the model that --init-from names
 
@@ -43,6 +43,7 @@ def make_trainer(
     model = LanguageModel(language_config(settings, len(vocabulary)))
     if start:
         model.load_state_dict(start[0].state_dict())
+    share_threads(model)
     model = _on_device(model, settings.device)
     task = LanguageTask(model, vocabulary, split(tokens, settings.validation_fraction), settings)
     return Trainer(task, settings, folder, progress, signals)

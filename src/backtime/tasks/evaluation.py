@@ -4,15 +4,14 @@ import math
 import tempfile
 from pathlib import Path
 
-import torch
 
-from backtime import kernels
 from backtime.data.corpus import find_corpus
 from backtime.data.readers import read_text
 from backtime.data.tokens import prepare_corpus
 from backtime.errors import UsageError
 from backtime.models.files import load_model
 from backtime.tasks.language import text_loss
+from backtime.training.threads import use_threads
 
 Scores = dict[str, float | int]
 
@@ -50,13 +49,6 @@ def evaluate(
         "tokens": count,
         "characters": characters,
     }
-
-
-def use_threads(threads: int | None) -> None:
-    """Let PyTorch and the engine use so many threads; None leaves them as they are."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-        kernels.set_threads(threads)
 
 
 def _characters(text: Path, level: str) -> int:
