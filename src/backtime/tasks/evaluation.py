@@ -4,7 +4,6 @@ import math
 import tempfile
 from pathlib import Path
 
-
 from backtime.data.corpus import find_corpus
 from backtime.data.readers import read_text
 from backtime.data.tokens import prepare_corpus
