@@ -17,7 +17,7 @@ struct Plan {
 inline bool shares_blocks(long B, long nb, long step_work, int threads) {
   if (B < 4L * threads) return true;
   const long each = (nb + threads - 1) / threads;
-  return step_work > 20000L * threads && 20 * nb >= 19 * each * threads;
+  return step_work > 60000L * threads && 20 * nb >= 19 * each * threads;
 }
 
 template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool tokens) {

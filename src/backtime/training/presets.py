@@ -13,6 +13,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "optimizer": "adam",
         "lr": 4e-3,
         "minutes": 4.0,
+        "log_every": 200,
     },
     # the defaults of Karpathy's char-rnn (2015)
     "char-rnn": {
