@@ -17,7 +17,7 @@
 namespace backtime {
 namespace {
 
-constexpr int kSpinsBeforeSleep = 20000;             // some 0.2 ms: to wake from sleep costs a virtual machine more
+constexpr int kSpinsBeforeSleep = 20000;             // about 0.5 ms (Zen 4); waking from sleep is dear in a virtual machine
 constexpr std::chrono::microseconds kPatience{100};  // for workers to join a region
 
 inline void pause() {
