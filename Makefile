@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-BUILD_FILES := pyproject.toml CMakeLists.txt constraints.txt $(wildcard csrc/*)
+BUILD_FILES := pyproject.toml CMakeLists.txt constraints.txt $(wildcard csrc/*.* csrc/*/*)
 
 MINUTES ?= 3
 ARGS ?=

@@ -1,140 +1,149 @@
-// One layer, backward through time: dh = dz Wh is all that stays inside the loop; every other product follows it,
-// over all rows at once. Equations: docs/rnn.md, gru.md, lstm.md.
+// One layer and direction, backward through time: dh = dz Wh is all that stays inside the loop; every other product follows
+// it, over all rows at once (gradients.hpp). Equations: docs/rnn.md, gru.md, lstm.md.
 #pragma once
+#include "gradients.hpp"
+#include "norm_backward.hpp"
 #include "plan.hpp"
-#include "product.hpp"
 
 namespace backtime::BT_ISA {
 
-template <class T, class Cell> struct Backward {
+template <class T, class Cell> class Backward {
   static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S;
   const BackwardCall<T>& call;
-  const T* Wh;         // transposed panels
-  T* dz;               // (nb, R, S, L)
-  T *dcell, *direct;   // (nb, B, L) each: dc of the step before, dh that bypasses Wh; null for cells without
-  long t = 0;          // -1: only dh0 is left
+  const Sizes& s;
+  const Steps& steps;
+  const long nb, np, ni, R;
+  const Plan plan;
+  Buffer<T> Wh, Wy, Wn, Wx, p, into, dz, dcell, direct, dq, dh, dzx, dzh, dnc;
+  BackwardPass<T, Cell> pass;
+  Gradients<T, Cell> gradients;
 
-  template <int M, int P> void tile(long row, long block) {
-    const Sizes& s = call.sizes;
-    const long at = t * s.B + row;
-    Tile<T, M, P, 1> dh{};  // the product is summed from zero: dy is often much larger than its terms
-    if (t + 1 < s.T) multiply_gates<typename Cell::HSlot, G, S>(dh, dz, s.rows(), at + s.B, s.H, Wh, block);
-    for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        dh.z[m][p][0] += direct_part(row + m, at + m, block + p);
-        if (t < 0) store_n(call.dh0 + (row + m) * s.H + (block + p) * L, dh.z[m][p][0], lanes_in<T>(block + p, s.H));
-        else finish(dh.z[m][p][0], row + m, at + m, block + p);
-      }
+ public:
+  Backward(const BackwardCall<T>& c, int threads)
+      : call(c), s(c.sizes), steps(s.steps), nb(blocks_of<T>(s.H)), np(blocks_of<T>(s.P)), ni(blocks_of<T>(s.I)), R(s.rows()),
+        plan(plan_backward<T>(s, G, threads)), Wh(np * nb * G * L * L), Wy(c.weights.Wy ? nb * np * L * L : 0),
+        Wn(Cell::two_products ? nb * nb * L * L : 0), Wx(c.dx ? ni * nb * G * L * L : 0), p(c.weights.p ? nb * 3 * L : 0),
+        into(scattered() ? R * s.P : 0), dz(nb * R * S * L), dcell(Cell::has_cell ? nb * steps.B * L : 0),
+        direct(Cell::has_direct || c.options.keeps_h ? np * steps.B * L : 0), dq(c.weights.Wy ? np * R * L : 0),
+        dh(c.weights.gx ? nb * steps.B * L : 0), dzx(c.weights.gx ? nb * R * G * L : 0), dzh(dzx.size()),
+        dnc(c.weights.gc ? nb * R * L : 0),
+        pass{c, s, c.options, Wh.data(), Wy.data(), Wn.data(), p.data(), into.data(), dz.data(), dcell.data(), direct.data(),
+             dq.data(), dh.data(), dzx.data(), dzh.data()},
+        gradients(pass, Wx.data(), dnc.data()) {}
+  int threads() const { return plan.threads; }
+
+  void run(const Member& me) {
+    const FlushDenormals flush;
+    start(me);
+    me.wait();
+    Share mine{0, steps.B, 0, nb, 0, np};
+    if (plan.by_rows) share_sequences(me, steps, mine.r0, mine.r1);
+    else me.share(nb, 1, mine.b0, mine.b1), me.share(np, 1, mine.p0, mine.p1);
+    for (long k = steps.T - 1; k >= -1; k--) {
+      if (call.dh0) start_gradient(mine, k + 1);
+      if (k >= 0) step(me, mine, k);
+    }
+    me.wait();
+    gradients.run(me);
+  }
+
+  void finish() {
+    gradients.finish();
+    if (!call.dh0) return;
+    for (long r = steps.T ? steps.size(0) : 0; r < steps.B; r++)  // sequences of length zero
+      for (long i = 0; i < s.P; i++) call.dh0[r * s.P + i] = call.dhn ? call.dhn[r * s.P + i] : T(0);
+    if constexpr (Cell::has_cell)
+      for (long b = 0; b < nb; b++)
+        for (long r = 0; r < steps.B; r++)
+          store_n(call.dc0 + r * s.H + b * L, load(pass.carried(dcell.data(), r, b)), lanes_in<T>(b, s.H));
   }
 
  private:
-  T* carried(T* buffer, long row, long block) { return buffer + (block * call.sizes.B + row) * L; }
-
-  BT_INLINE Vec<T> direct_part(long row, long at, long block) {  // what reaches h_t other than through dz_{t+1}
-    const Sizes& s = call.sizes;
-    Vec<T> dh = block_or_zero(call.dy && t >= 0 ? call.dy + at * s.H : nullptr, block, s.H);
-    if (t + 1 == s.T) dh += block_or_zero(call.dhn ? call.dhn + row * s.H : nullptr, block, s.H);
-    else if constexpr (Cell::has_direct) dh += load(carried(direct, row, block));
-    return dh;
+  struct Share {
+    long r0, r1, b0, b1, p0, p1;  // sequences, blocks of hidden units, blocks of outputs
+  };
+  bool scattered() const {  // whether what Wh multiplied lies other than as h0 and then y
+    return call.options.h_mask || call.options.cut || steps.offsets || steps.reverse;
   }
-  BT_INLINE void finish(Vec<T> dh, long row, long at, long block) {
-    const Sizes& s = call.sizes;
-    const long slot = block * s.rows() + at;
-    Vec<T> z[S], c{}, c_before{}, h_before{}, dc{}, bypass{};
-    for (int i = 0; i < S; i++) z[i] = load(call.gates + (slot * S + i) * L);
-    if constexpr (Cell::has_cell) {
-      const T* cell = call.cells + (block * (s.B + s.rows()) + at) * L;
-      c_before = load(cell), c = load(cell + s.B * L), dc = load(carried(dcell, row, block));
+
+  void start(const Member& me) {
+    long b0, b1, p0, p1, i0, i1, r0, r1;
+    me.share(nb, 1, b0, b1), me.share(np, 1, p0, p1), me.share(ni, 1, i0, i1), me.share(steps.B, 1, r0, r1);
+    const LayerWeights<T>& w = call.weights;
+    if constexpr (Cell::two_products) {
+      pack_transposed<T, 2>(w.Wh, s.H, s.P, Wh.data(), p0, p1);
+      pack_transposed<T, 1>(w.Wh + 2 * s.H * s.P, s.H, s.P, Wn.data(), p0, p1);
+    } else {
+      pack_transposed<T, G>(w.Wh, s.H, s.P, Wh.data(), p0, p1);
     }
-    if constexpr (Cell::has_direct)
-      h_before = block_or_zero(t ? call.y + (at - s.B) * s.H : call.h0 + row * s.H, block, s.H);
-    Cell::backward(s.activation, z, dh, c, c_before, h_before, dc, bypass);
-    for (int i = 0; i < S; i++) store(dz + (slot * S + i) * L, z[i]);
-    if constexpr (Cell::has_cell) store(carried(dcell, row, block), dc);
-    if constexpr (Cell::has_direct) store(carried(direct, row, block), bypass);
-  }
-};
-
-// Everything that follows from dz: gradients of the weights, the biases and the input.
-template <class T, class Cell> struct AfterLoop {
-  static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S;
-  using OfInput = WeightGradient<typename Cell::XSlot, G, S, T>;
-  using OfHidden = WeightGradient<typename Cell::HSlot, G, S, T>;
-  const BackwardCall<T>& call;
-  const T *dz, *Wx;  // Wx: transposed panels, used when dx is wanted
-  T *px, *ph;        // panels of dWx (nb, I, G, L) and dWh (nb, H, G, L)
-
-  void gradients(const Member& me) {
-    const Sizes& s = call.sizes;
-    const long R = s.rows(), nb = blocks_of<T>(s.H), I = call.tokens ? 0 : s.I;
-    // Columns of dWx and dWh stand in one row, in whole tiles, so that the members' shares are even.
-    const long x_tiles = (I + OfInput::grain - 1) / OfInput::grain * OfInput::grain;
-    long n0, n1, b0, b1;
-    me.share(x_tiles + s.H, OfInput::grain, n0, n1);
-    Buffer<T> scratch(OfInput::scratch(n1 - n0) + 1);
-    const long x1 = n1 < I ? n1 : I, h0 = n0 > x_tiles ? n0 - x_tiles : 0, h1 = n1 - x_tiles;
-    if (n0 < x1) OfInput{dz, {call.x, call.x + s.B * I, s.B, I}, px, R, s.H}.run(n0, x1, scratch.data());
-    if (h0 < h1) OfHidden{dz, {call.h0, call.y, s.B, s.H}, ph, R, s.H}.run(h0, h1, scratch.data());
-    me.share(nb, 1, b0, b1);
-    if (call.tokens) scatter_gradient<typename Cell::XSlot, G, S>(dz, call.tokens, R, s.I, px, b0, b1);
-    bias_gradient<typename Cell::XSlot, G, S>(dz, R, s.H, call.dbx, b0, b1);
-    if constexpr (Cell::has_direct) bias_gradient<typename Cell::HSlot, G, S>(dz, R, s.H, call.dbh, b0, b1);
-  }
-  void input(const Member& me) {
-    const Sizes& s = call.sizes;
-    long r0, r1;
-    me.share(s.rows(), MAX_ROWS, r0, r1);
-    GatesProduct<typename Cell::XSlot, G, S, T> dx{dz, Wx, call.dx, s.rows(), s.H, s.I};
-    for_tiles<1>(r0, r1, 0, blocks_of<T>(s.I), dx);
-  }
-  void unpack(const Member& me) {
-    const Sizes& s = call.sizes;
-    long b0, b1;
-    me.share(blocks_of<T>(s.H), 1, b0, b1);
-    unpack_panels<T, G>(px, s.H, s.I, call.dWx, b0, b1);
-    unpack_panels<T, G>(ph, s.H, s.H, call.dWh, b0, b1);
-  }
-};
-
-template <class T, class Cell> void backward(const BackwardCall<T>& call) {
-  constexpr int L = LANES<T>, G = Cell::G, S = Cell::S;
-  const Sizes& s = call.sizes;
-  const long nb = blocks_of<T>(s.H), ni = blocks_of<T>(s.I), R = s.rows(), carry = nb * s.B * L;
-  const Plan plan = plan_backward<T>(s, G, call.threads);
-  Buffer<T> Wh(nb * nb * G * L * L), Wx(call.dx ? ni * nb * G * L * L : 0), dz(nb * R * S * L);
-  Buffer<T> px(nb * s.I * G * L), ph(nb * s.H * G * L);
-  Buffer<T> dcell(Cell::has_cell ? carry : 0), direct(Cell::has_direct ? carry : 0);
-
-  parallel(plan.threads, [&](const Member& me) {
-    const FlushDenormals flush;
-    long b0, b1, i0, i1, r0 = 0, r1 = s.B;
-    me.share(nb, 1, b0, b1);
-    me.share(ni, 1, i0, i1);
-    pack_transposed<T, G>(call.weights.Wh, s.H, s.H, Wh.data(), b0, b1);
-    if (call.dx) pack_transposed<T, G>(call.weights.Wx, s.H, s.I, Wx.data(), i0, i1);
+    if (call.dx) pack_transposed<T, G>(w.Wx, s.H, s.I, Wx.data(), i0, i1);
+    if (w.Wy) pack_transposed<T, 1>(w.Wy, s.P, s.H, Wy.data(), b0, b1);
+    if (w.p) pack_vectors(w.p, 3, s.H, p.data(), b0, b1);
     if constexpr (Cell::has_cell)
       for (long b = b0; b < b1; b++)
-        for (long r = 0; r < s.B; r++)
-          store(dcell.data() + (b * s.B + r) * L, block_or_zero(call.dcn ? call.dcn + r * s.H : nullptr, b, s.H));
-    me.wait();
-    if (plan.by_rows) me.share(s.B, 1, r0, r1), b0 = 0, b1 = nb;
-    Backward<T, Cell> pass{call, Wh.data(), dz.data(), dcell.data(), direct.data()};
-    for (pass.t = s.T - 1; pass.t >= (call.dh0 ? -1 : 0); pass.t--) {
-      for_tiles<1>(r0, r1, b0, b1, pass);
-      if (!plan.by_rows) me.wait();
+        for (long r = 0; r < steps.B; r++)
+          store(pass.carried(dcell.data(), r, b), block_or_zero(call.dcn ? call.dcn + r * s.H : nullptr, b, s.H));
+    if (into)
+      for (long k = 0; k < steps.T; k++) fill_into(k, r0, r1);
+  }
+  void fill_into(long k, long r0, long r1) {
+    const long on = steps.going_on(k), all = steps.size(steps.time(k));
+    for (long r = r0; r < r1 && r < all; r++) {
+      const Span<T> span = pass.span(k, r < on, false);
+      for (long b = 0; b < np; b++)
+        store_n(into.data() + (span.at + r) * s.P + b * L, masked(call.options, pass.before(span, r, b), r, span.at + r, b, s.P),
+                lanes_in<T>(b, s.P));
     }
-    me.wait();
-    AfterLoop<T, Cell> after{call, dz.data(), Wx.data(), px.data(), ph.data()};
-    after.gradients(me);
-    if (call.dx) after.input(me);
-    me.wait();
-    after.unpack(me);
-  });
-  if constexpr (!Cell::has_direct) std::memcpy(call.dbh, call.dbx, G * s.H * sizeof(T));  // one z, one gradient
-  if (Cell::has_cell && call.dh0)
-    for (long b = 0; b < nb; b++)
-      for (long r = 0; r < s.B; r++)
-        store_n(call.dc0 + r * s.H + b * L, load(dcell.data() + (b * s.B + r) * L), lanes_in<T>(b, s.H));
-}
+  }
+
+  void start_gradient(const Share& mine, long k) {  // of the sequences that start at step k
+    if (k >= steps.T) return;
+    const long t = steps.time(k), on = steps.going_on(k), all = steps.size(t);
+    StartTiles<T, Cell> tiles{pass, steps.start(t)};
+    for_tiles<1>(mine.r0 < on ? on : mine.r0, mine.r1 < all ? mine.r1 : all, mine.p0, mine.p1, tiles);
+  }
+  void step(const Member& me, const Share& mine, long k) {
+    const auto each_span = [&](auto&& f) {
+      const long on = steps.going_on(k), next = steps.going_on(k + 1), all = steps.size(steps.time(k));
+      const long edges[] = {0, on < next ? on : next, on < next ? next : on, all};
+      for (int i = 0; i < 3; i++) {
+        const long r0 = mine.r0 < edges[i] ? edges[i] : mine.r0, r1 = mine.r1 < edges[i + 1] ? mine.r1 : edges[i + 1];
+        if (r0 < r1) f(pass.span(k, edges[i] < on, edges[i] < next), r0, r1);
+      }
+    };
+    const auto others = [&] {
+      if (!plan.by_rows) me.wait();
+    };
+    each_span([&](const Span<T>& span, long r0, long r1) {
+      HiddenTiles<T, Cell> tiles{pass, span};
+      for_tiles<1>(r0, r1, mine.p0, mine.p1, tiles);
+    });
+    others();
+    if constexpr (Cell::two_products) {
+      each_span([&](const Span<T>& span, long r0, long r1) {
+        ResetTiles<T> tiles{pass, span};
+        for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
+      });
+      others();
+    }
+    if constexpr (Cell::has_output)
+      if (call.weights.Wy) {
+        each_span([&](const Span<T>& span, long r0, long r1) {
+          InnerTiles<T, Cell> tiles{pass, span};
+          for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
+        });
+        others();
+      }
+    if constexpr (!Cell::two_products)
+      if (call.weights.gx) {
+        each_span([&](const Span<T>& span, long r0, long r1) {
+          long first = 0, past = r1 - r0;
+          if (!plan.by_rows) me.share(past, 1, first, past);
+          for (long r = r0 + first; r < r0 + past; r++) finish_normalised(pass, span, dnc.data(), r);
+        });
+        others();
+      }
+  }
+};
 
 }  // namespace backtime::BT_ISA

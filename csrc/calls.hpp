@@ -1,60 +1,92 @@
 // What crosses from the bindings to the kernels: plain sizes and pointers, no Python, no SIMD.
 //
-// Letters: T steps, B batch, I inputs, H hidden units, G gates, V symbols, R = T * B rows. Arrays are row-major and
-// time-major, borrowed for the length of the call; weights in PyTorch's layout and gate order.
+// Letters: T steps, B sequences, I inputs, H hidden units, P width of what recurs (H, or the rows of Wy), G gates, V symbols,
+// R rows: one for each step of each sequence. Arrays are row-major and time-major, borrowed for the length of the call;
+// weights in PyTorch's layout and gate order.
 #pragma once
 #include <cstdint>
 
+#include "steps.hpp"
+
 namespace backtime {
 
-enum class CellKind { rnn, gru, lstm };
-enum class Activation { tanh, relu, sigmoid, identity };  // of the rnn
+enum class CellKind { rnn, gru, gru_before, lstm };  // gru_before: the reset gate before the product
+enum class Activation { tanh, relu, sigmoid, identity };
 
 struct Sizes {
   CellKind cell;
-  Activation activation;
-  long T, B, I, H;
-  long rows() const { return T * B; }
+  Steps steps;
+  long I, H, P;
+  long rows() const { return steps.rows(); }
 };
 
+// A weight that is null switches its option off.
 template <class T> struct LayerWeights {
-  const T *Wx, *Wh;  // (G*H, I), (G*H, H)
+  const T *Wx, *Wh;  // (G*H, I), (G*H, P)
   const T *bx, *bh;  // (G*H,) each
+  const T *Wy = nullptr, *by = nullptr;  // (P, H), (P,): output product inside the recurrence; by may be null beside Wy
+  const T* p = nullptr;                  // (3, H) peepholes of the lstm: i f o
+  const T *gx = nullptr, *gh = nullptr;  // (G*H,) layer norm gains of the two products
+  const T *gc = nullptr, *bc = nullptr;  // (H,) layer norm of c, with gx, for the lstm
+};
+template <class T> struct WeightGradients {  // as LayerWeights; written, not added to
+  T *Wx, *Wh, *bx, *bh;
+  T *Wy = nullptr, *by = nullptr, *p = nullptr, *gx = nullptr, *gh = nullptr, *gc = nullptr, *bc = nullptr;
+};
+
+// What is not learned. `keep`: the share of the state before that stays, a number or one for each row and unit.
+template <class T> struct Options {
+  Activation activation = Activation::tanh, output = Activation::identity;  // f of the rnn, g of its output product
+  bool coupled = false;                                                      // lstm: f = 1 - i
+  bool keeps_h = false, keeps_c = false;
+  T keep_h = 0, keep_c = 0;
+  const T *keep_h_rows = nullptr, *keep_c_rows = nullptr;  // (R, P), (R, H) in place of the numbers
+  const T* h_mask = nullptr;                               // (B, P) multiplies h on its way into Wh
+  const uint8_t* cut = nullptr;                            // (R,) the state that enters this row's step is zero
 };
 
 // How long each kept buffer is, in elements; the layout is the kernels' own (panel.hpp).
 struct Lengths {
-  long panels;  // packed Wx, Wh and biases
+  long panels;  // packed weights and biases
   long gates;   // activated gates of every row
-  long cells;   // c of every row and of the start; 0 for cells without one
+  long cells;   // c of every start and row; 0 for cells without one
+  long inner;   // what stands before the output product (R, H), or r h of gru_before; else 0
+  long norm;    // normalised products and what layer norm's derivative needs; else 0
+};
+template <class T> struct Kept {  // buffers of these lengths, kept for backward; null when nothing is
+  T *gates = nullptr, *cells = nullptr, *inner = nullptr, *norm = nullptr;
 };
 
 template <class T> struct ForwardCall {
   Sizes sizes;
+  Options<T> options;
   const T* x;             // (R, I), or null when tokens are given
   const int64_t* tokens;  // (R,) columns of Wx, each in [0, I): one-hot input
-  const T *h0, *c0;       // (B, H)
+  const T *h0, *c0;       // (B, P), (B, H); c0 null without a cell state
   LayerWeights<T> weights;
   const T* panels;  // Lengths::panels of them packed before, or null: then packed here
-  T* y;             // (R, H)
-  T *hn, *cn;       // (B, H); cn null without a cell state
-  T *gates, *cells;  // kept for backward, or null when nothing is
-  int threads;
+  T* y;             // (R, P), a row every ldy elements
+  long ldy;
+  T *hn, *cn;       // (B, P), (B, H); cn null without a cell state; may be h0 and c0
+  Kept<T> kept;
 };
 
 template <class T> struct BackwardCall {
   Sizes sizes;
+  Options<T> options;
   const T* x;
   const int64_t* tokens;
   const T *h0, *c0;
   LayerWeights<T> weights;
-  const T *y, *gates, *cells;  // as forward left them
-  const T* dy;                 // (R, H) or null for zeros
-  const T *dhn, *dcn;          // (B, H) or null for zeros
-  T* dx;                       // (R, I) or null when not wanted
-  T *dh0, *dc0;                // (B, H); dh0 null when the start's gradient is not wanted
-  T *dWx, *dWh, *dbx, *dbh;    // as the weights; written, not added to
-  int threads;
+  const T* y;  // as forward left them
+  long ldy;
+  Kept<T> kept;
+  const T* dy;         // (R, P), a row every lddy elements, or null for zeros
+  long lddy;
+  const T *dhn, *dcn;  // (B, P), (B, H) or null for zeros
+  T* dx;               // (R, I) or null when not wanted
+  T *dh0, *dc0;        // (B, P), (B, H); dh0 null when the start's gradient is not wanted
+  WeightGradients<T> d;
 };
 
 template <class T> struct HeadCall {  // loss_r = -log softmax(Wy h_r + by)[target_r]
@@ -77,10 +109,11 @@ template <class T> struct LinearCall {  // z = x W^T + b
 };
 
 template <class T> struct Kernels {  // one table for each instruction set and number type
-  Lengths (*lengths)(const Sizes&);
+  Lengths (*lengths)(const Sizes&, const LayerWeights<T>&);
   void (*pack)(const Sizes&, const LayerWeights<T>&, T* panels);
-  void (*forward)(const ForwardCall<T>&);
-  void (*backward)(const BackwardCall<T>&);
+  void (*forward)(const ForwardCall<T>* calls, int n, int threads);    // n is 1, or 2: both directions of a layer at once
+  void (*backward)(const BackwardCall<T>* calls, int n, int threads);
+  void (*add)(T* to, const T* from, long n, int threads);  // to += from
   void (*softmax_cross_entropy)(const HeadCall<T>&);
   long (*linear_length)(long N, long K);
   void (*linear_pack)(long N, long K, const T* W, const T* b, T* panels);

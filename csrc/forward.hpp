@@ -1,138 +1,160 @@
-// One layer, forward through time. Equations: docs/rnn.md, gru.md, lstm.md; here is only how they are scheduled.
+// One layer and direction, forward through time. Equations: docs/rnn.md, gru.md, lstm.md; here is only how they are scheduled.
 #pragma once
+#include "forward_tiles.hpp"
+#include "gru_before.hpp"
+#include "norm.hpp"
 #include "plan.hpp"
-#include "product.hpp"
 
 namespace backtime::BT_ISA {
 
-template <class T, class Cell> struct Panels {  // a layer's weights as the tiles read them, in one buffer
+template <class T, class Cell> class Forward {
   static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S;
-  T *x, *h, *bias;  // (nb, I, G, L), (nb, H, G, L), (nb, S, L)
-  Panels(T* buffer, const Sizes& s)
-      : x(buffer), h(x + blocks_of<T>(s.H) * s.I * G * L), bias(h + blocks_of<T>(s.H) * s.H * G * L) {}
-  static long length(const Sizes& s) { return blocks_of<T>(s.H) * ((s.I + s.H) * G + S) * L; }
+  using Pass = ForwardPass<T, Cell>;
+  const ForwardCall<T>& call;
+  const Sizes& s;
+  const Steps& steps;
+  const long nb, R;
+  const Plan plan;
+  Buffer<T> packed, gates, cells, inner, norm, into;
+  Pass pass;
 
-  void pack(const Sizes& s, const LayerWeights<T>& w, long b0, long b1) {
-    pack_panels<T, G>(w.Wx, s.H, s.I, x, b0, b1);
-    pack_panels<T, G>(w.Wh, s.H, s.H, h, b0, b1);
-    for (long b = b0; b < b1; b++) {
-      Vec<T> bx[G], bh[G], z[S];
-      for (int g = 0; g < G; g++) {
-        bx[g] = block_or_zero(w.bx + g * s.H, b, s.H);
-        bh[g] = block_or_zero(w.bh + g * s.H, b, s.H);
-      }
-      Cell::bias(z, bx, bh);
-      for (int i = 0; i < S; i++) store(bias + (b * S + i) * L, z[i]);
+ public:
+  Forward(const ForwardCall<T>& c, int threads)
+      : call(c), s(c.sizes), steps(s.steps), nb(blocks_of<T>(s.H)), R(s.rows()),
+        plan(plan_forward<T>(s, G, threads, c.tokens != nullptr, Cell::two_products || c.weights.gx)),
+        pass(c, plan.hoist) {
+    if (!c.panels) packed = Buffer<T>(pass.w.place(nullptr, s, c.weights)), pass.w.place(packed.data(), s, c.weights);
+    const long held = pass.saved ? R : plan.hoist ? most_rows_in_chunk() : 0;  // rows of gates
+    pass.gate_rows = held, pass.cell_rows = steps.B + (pass.saved ? R : 0);
+    const auto own = [&](T* kept, Buffer<T>& buffer, long length) {
+      if (!kept && length) buffer = Buffer<T>(length);
+      return kept ? kept : buffer.data();
+    };
+    pass.gates = own(c.kept.gates, gates, held * nb * S * L);
+    pass.cells = own(c.kept.cells, cells, Cell::has_cell ? pass.cell_rows * nb * L : 0);
+    pass.inner = own(c.kept.inner, inner, Cell::two_products || c.weights.Wy ? steps.B * s.H : 0);
+    pass.norm = {own(c.kept.norm, norm, c.weights.gx ? NormRows<T, Cell>::length(s, held, steps.B) : 0), s, held, pass.saved ? R : steps.B};
+    pass.into = own(nullptr, into, c.options.h_mask || c.options.cut ? R * s.P : 0);
+  }
+  int threads() const { return plan.threads; }
+
+  void run(const Member& me) {
+    const FlushDenormals flush;
+    start(me);
+    me.wait();
+    Share mine{0, steps.B, 0, nb, 0, blocks_of<T>(s.P)};
+    if (plan.by_rows) share_sequences(me, steps, mine.r0, mine.r1);
+    else me.share(mine.b1, 1, mine.b0, mine.b1), me.share(mine.p1, 1, mine.p0, mine.p1);
+    long gate_first = 0;
+    for (long k = 0; k < steps.T; k++) {
+      if (plan.hoist && k % plan.chunk == 0) gate_first = hoist(me, k);
+      step(me, mine, k, gate_first);
     }
   }
-};
 
-// The tiles of a forward pass. First the input product alone (hoisted), or both products of one step.
-template <class T, class Cell> struct Forward {
-  static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S;
-  const ForwardCall<T>& call;
-  const Panels<T, Cell>& w;
-  T *gates, *cells;      // (nb, R, S, L) or null; (nb, cell_rows, L)
-  long cell_rows;        // B + R when c is kept, else B
-  bool hoisted, hoisting;
-  long t = 0;
-
-  template <int M, int P> void tile(long row, long block) {  // row counts within the step, or all rows when hoisting
-    const Sizes& s = call.sizes;
-    const long at = hoisting ? row : t * s.B + row;
-    Tile<T, M, P, S> tile;
-    start(tile, at, block);
-    if (!hoisted) add_input(tile, at, block);
-    if (hoisting) return keep_gates(tile, at, block);
-    const T* h = t ? call.y + (at - s.B) * s.H : call.h0 + row * s.H;
-    multiply<typename Cell::HSlot, G>(tile, h, s.H, w.h + block * s.H * G * L, s.H * G * L, s.H);
-    for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) finish(tile.z[m][p], h + m * s.H, row + m, at + m, block + p);
-    if (gates) keep_gates(tile, at, block);
+  void finish() {  // the last state: of each sequence after its last step
+    if (call.hn != call.h0)
+      for (long r = steps.T ? steps.size(0) : 0; r < steps.B; r++) std::memcpy(call.hn + r * s.P, call.h0 + r * s.P, s.P * sizeof(T));
+    for (long k = 0; k < steps.T; k++) {
+      const long t = steps.time(k), at = steps.start(t);
+      for (long r = steps.going_on(k + 1); r < steps.size(t); r++) {
+        std::memcpy(call.hn + r * s.P, call.y + (at + r) * call.ldy, s.P * sizeof(T));
+        if (Cell::has_cell && pass.saved) copy_cell_out(r, steps.B + at + r);
+      }
+    }
+    if constexpr (Cell::has_cell)
+      for (long r = pass.saved && steps.T ? steps.size(0) : 0; r < steps.B; r++) copy_cell_out(r, r);
   }
 
  private:
-  T* gate_row(long at, long block) { return gates + (block * call.sizes.rows() + at) * S * L; }
+  struct Share {
+    long r0, r1, b0, b1, p0, p1;  // sequences, blocks of hidden units, blocks of outputs
+  };
 
-  template <int M, int P> BT_INLINE void start(Tile<T, M, P, S>& tile, long at, long block) {
-    for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
-        for (int i = 0; i < S; i++)
-          tile.z[m][p][i] = load((hoisted ? gate_row(at + m, block + p) : w.bias + (block + p) * S * L) + i * L);
+  void start(const Member& me) {
+    long r0, r1;
+    if (packed) pass.w.pack(s, call.weights, me);
+    me.share(steps.B, 1, r0, r1);
+    if constexpr (Cell::has_cell)
+      for (long b = 0; b < nb; b++)
+        for (long r = r0; r < r1; r++)
+          store(pass.cells + (b * pass.cell_rows + r) * L, block_or_zero(call.c0 + r * s.H, b, s.H));
+    if (pass.into)
+      for (long k = 0; k < steps.T; k++) {
+        const long t = steps.time(k), at = steps.start(t), first = steps.going_on(k);
+        for (long r = r0 < first ? first : r0; r < r1 && r < steps.size(t); r++)
+          for (long b = 0; b < blocks_of<T>(s.P); b++) pass.hand_on(block_or_zero(call.h0 + r * s.P, b, s.P), r, at + r, b);
+      }
   }
-  template <int M, int P> BT_INLINE void add_input(Tile<T, M, P, S>& tile, long at, long block) {
-    const Sizes& s = call.sizes;
-    const T* panel = w.x + block * s.I * G * L;
-    if (call.x) return multiply<typename Cell::XSlot, G>(tile, call.x + at * s.I, s.I, panel, s.I * G * L, s.I);
-    for (int m = 0; m < M; m++)  // one-hot: the column of the token
-      for (int p = 0; p < P; p++)
-        for (int g = 0; g < G; g++)
-          tile.z[m][p][Cell::XSlot::of(g)] += load(panel + ((p * s.I + call.tokens[at + m]) * G + g) * L);
+  void copy_cell_out(long r, long from) {
+    for (long b = 0; b < nb; b++)
+      store_n(call.cn + r * s.H + b * L, load(pass.cells + (b * pass.cell_rows + from) * L), lanes_in<T>(b, s.H));
   }
-  template <int M, int P> BT_INLINE void keep_gates(const Tile<T, M, P, S>& tile, long at, long block) {
-    for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
-        for (int i = 0; i < S; i++) store(gate_row(at + m, block + p) + i * L, tile.z[m][p][i]);
+  long first_row(long k) const {  // of the chunk that begins with step k
+    const long last = (k + plan.chunk < steps.T ? k + plan.chunk : steps.T) - 1;
+    return steps.start(steps.reverse ? steps.time(last) : k);
   }
-  // The cell's arithmetic on the registers: the tile's epilogue.
-  BT_INLINE void finish(Vec<T> (&z)[S], const T* h_before, long row, long at, long block) {
-    const Sizes& s = call.sizes;
-    const int lanes = lanes_in<T>(block, s.H);
-    Vec<T> c{}, before{};
-    if constexpr (Cell::has_direct) before = load_n(h_before + block * L, lanes);
-    T* cell = cells + (block * cell_rows + (call.cells ? at : row)) * L;
-    if constexpr (Cell::has_cell) c = load(cell);
-    const Vec<T> h = Cell::forward(s.activation, z, c, before);
-    if constexpr (Cell::has_cell) store(cell + (call.cells ? s.B * L : 0), c);
-    store_n(call.y + at * s.H + block * L, h, lanes);
+  long most_rows_in_chunk() const { return plan.chunk * (steps.T ? steps.size(0) : 0) < R ? plan.chunk * steps.size(0) : R; }
+
+  // The input product of a chunk of steps; returns the row that the gates' buffer begins with.
+  long hoist(const Member& me, long k) {
+    const long last = (k + plan.chunk < steps.T ? k + plan.chunk : steps.T) - 1;
+    const long begin = first_row(k), end = steps.start((steps.reverse ? k < steps.T ? steps.time(k) : 0 : last) + 1);
+    const long gate_first = pass.saved ? 0 : begin;
+    if (k && !pass.saved) me.wait();  // the others may still read the chunk before
+    long first, past;
+    me.share(end - begin, MAX_ROWS, first, past);
+    InputTiles<T, Cell> tiles{pass, gate_first};
+    for_tiles<S>(begin + first, begin + past, 0, nb, tiles);
+    if (call.weights.gx) pass.norm.normalise_input(gate_first, begin + first, begin + past);
+    me.wait();
+    return gate_first;
+  }
+
+  void step(const Member& me, const Share& mine, long k, long gate_first) {
+    const auto each_span = [&](auto&& f) {
+      const long on = steps.going_on(k), all = steps.size(steps.time(k)), middle = mine.r1 < on ? mine.r1 : on;
+      if (mine.r0 < middle) f(pass.span(k, true, gate_first), mine.r0, middle);
+      const long r0 = mine.r0 < on ? on : mine.r0, r1 = mine.r1 < all ? mine.r1 : all;
+      if (r0 < r1) f(pass.span(k, false, gate_first), r0, r1);
+    };
+    const auto others = [&] {
+      if (!plan.by_rows) me.wait();
+    };
+    if constexpr (Cell::two_products) {
+      each_span([&](const Span<T>& span, long r0, long r1) {
+        ResetUpdateTiles<T> tiles{pass, span};
+        for_tiles<2>(r0, r1, mine.b0, mine.b1, tiles);
+      });
+      others();
+      each_span([&](const Span<T>& span, long r0, long r1) {
+        CandidateTiles<T> tiles{pass, span};
+        for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
+      });
+    } else {
+      each_span([&](const Span<T>& span, long r0, long r1) {
+        CellTiles<T, Cell> tiles{pass, span};
+        for_tiles<S>(r0, r1, mine.b0, mine.b1, tiles);
+      });
+      if (call.weights.gx) {
+        others();
+        each_span([&](const Span<T>& span, long r0, long r1) {
+          long first = 0, past = r1 - r0;
+          if (!plan.by_rows) me.share(past, 1, first, past);
+          for (long r = r0 + first; r < r0 + past; r++) finish_normalised(pass, span, r);
+        });
+      }
+    }
+    if constexpr (Cell::has_output)
+      if (call.weights.Wy) {
+        others();
+        each_span([&](const Span<T>& span, long r0, long r1) {
+          OutputTiles<T, Cell> tiles{pass, span, pass.w.output(s)};
+          for_tiles<1>(r0, r1, mine.p0, mine.p1, tiles);
+        });
+      }
+    others();
   }
 };
-
-template <class T> void copy_cells_in(const Sizes& s, const T* c0, T* cells, long cell_rows, long b0, long b1) {
-  for (long b = b0; b < b1; b++)
-    for (long r = 0; r < s.B; r++) store(cells + (b * cell_rows + r) * LANES<T>, block_or_zero(c0 + r * s.H, b, s.H));
-}
-template <class T> void copy_cells_out(const Sizes& s, const T* cells, long cell_rows, T* cn) {
-  for (long b = 0; b < blocks_of<T>(s.H); b++)
-    for (long r = 0; r < s.B; r++)
-      store_n(cn + r * s.H + b * LANES<T>, load(cells + (b * cell_rows + cell_rows - s.B + r) * LANES<T>), lanes_in<T>(b, s.H));
-}
-
-template <class T, class Cell> void forward(const ForwardCall<T>& call) {
-  const Sizes& s = call.sizes;
-  const long nb = blocks_of<T>(s.H), R = s.rows(), cell_rows = call.cells ? s.B + R : s.B;
-  const Plan plan = plan_forward<T>(s, Cell::G, call.threads, call.tokens != nullptr);
-  Buffer<T> packed, z, c;
-  if (!call.panels) packed = Buffer<T>(Panels<T, Cell>::length(s));
-  if (!call.gates && plan.hoist) z = Buffer<T>(nb * R * Cell::S * LANES<T>);
-  if (!call.cells && Cell::has_cell) c = Buffer<T>(nb * cell_rows * LANES<T>);
-  T* gates = call.gates ? call.gates : z.data();
-  T* cells = call.cells ? call.cells : c.data();
-  Panels<T, Cell> panels(call.panels ? const_cast<T*>(call.panels) : packed.data(), s);
-
-  parallel(plan.threads, [&](const Member& me) {
-    const FlushDenormals flush;
-    long b0, b1, r0 = 0, r1 = s.B;
-    me.share(nb, 1, b0, b1);
-    if (packed) panels.pack(s, call.weights, b0, b1);
-    if constexpr (Cell::has_cell) copy_cells_in(s, call.c0, cells, cell_rows, b0, b1);
-    me.wait();
-    Forward<T, Cell> pass{call, panels, gates, cells, cell_rows, false, true};
-    if (plan.hoist) {
-      long first, last;
-      me.share(R, MAX_ROWS, first, last);
-      for_tiles<Cell::S>(first, last, 0, nb, pass);
-      me.wait();
-    }
-    pass.hoisted = plan.hoist, pass.hoisting = false;
-    if (plan.by_rows) me.share(s.B, 1, r0, r1), b0 = 0, b1 = nb;
-    for (pass.t = 0; pass.t < s.T; pass.t++) {
-      for_tiles<Cell::S>(r0, r1, b0, b1, pass);
-      if (!plan.by_rows) me.wait();
-    }
-  });
-  if (s.B) std::memcpy(call.hn, s.T ? call.y + (R - s.B) * s.H : call.h0, s.B * s.H * sizeof(T));
-  if constexpr (Cell::has_cell) copy_cells_out(s, cells, cell_rows, call.cn);
-}
 
 }  // namespace backtime::BT_ISA

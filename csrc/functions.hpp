@@ -3,6 +3,7 @@
 // Range reduction x = n ln 2 + r, |r| <= ln(2)/2, then e^r - 1 = r + r^2 q(r) with q a Chebyshev fit:
 // degree 4 for float32 (error 8e-9), degree 10 for float64 (error 2e-19). NaN goes through every function.
 #pragma once
+#include "calls.hpp"
 #include "simd.hpp"
 
 namespace backtime::BT_ISA {
@@ -76,6 +77,26 @@ template <class T> BT_INLINE Vec<T> tanh(Vec<T> x) {
   const Split<T> s = split_exp<T>(inside + inside);
   const Vec<T> e = fma<T>(s.scale, s.p, s.scale - broadcast<T>(T(1)));
   return from_bits<T>(bits<T>(e / (e + broadcast<T>(T(2)))) | sign);
+}
+
+// The activations of the rnn by name.
+template <class T> BT_INLINE Vec<T> activate(Activation f, Vec<T> z) {
+  switch (f) {
+    case Activation::tanh: return tanh<T>(z);
+    case Activation::sigmoid: return sigmoid<T>(z);
+    case Activation::relu: return z < Vec<T>{} ? Vec<T>{} : z;  // NaN stays NaN
+    default: return z;
+  }
+}
+template <class T> BT_INLINE Vec<T> derivative(Activation f, Vec<T> h)  // by its argument, from its value
+{
+  const Vec<T> one = broadcast<T>(T(1));
+  switch (f) {
+    case Activation::tanh: return one - h * h;
+    case Activation::sigmoid: return h * (one - h);
+    case Activation::relu: return h > Vec<T>{} ? one : Vec<T>{};
+    default: return one;
+  }
 }
 
 }  // namespace backtime::BT_ISA

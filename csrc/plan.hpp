@@ -9,7 +9,8 @@ namespace backtime::BT_ISA {
 struct Plan {
   int threads;
   bool by_rows;  // each member takes its rows through all of time; else its blocks, with a barrier each step
-  bool hoist;    // the input product first, over all rows at once
+  bool hoist;    // the input product first, over all rows of a chunk of steps at once
+  long chunk;    // steps in a chunk
 };
 
 // By rows nobody waits for anybody; by blocks a member reads only its share of the weights, which is worth more once a
@@ -20,29 +21,35 @@ inline bool shares_blocks(long B, long nb, long step_work, int threads) {
   return step_work > 60000L * threads && 20 * nb >= 19 * each * threads;
 }
 
-template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool tokens) {
+template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool tokens, bool must_hoist = false) {
   constexpr long L = LANES<T>, cache = 512 * 1024;  // of a core, in bytes, to be shared with the rows
+  const long T_ = s.steps.T, R = s.rows(), B = T_ ? (R + T_ - 1) / T_ : 0;  // rows of a step, on average
   const long nb = blocks_of<T>(s.H);
-  const long step_work = s.B * nb * (G * s.H + 24);  // vector operations of one step, roughly
-  Plan plan{asked, !shares_blocks(s.B, nb, step_work, asked), false};
+  const long step_work = B * nb * (G * s.P + 24);  // vector operations of one step, roughly
+  Plan plan{asked, !shares_blocks(B, nb, step_work, asked), must_hoist, T_ > 0 ? T_ : 1};
   if (plan.by_rows) {
-    if (step_work * s.T < 30000) plan.threads = 1;
+    if (step_work * T_ < 30000) plan.threads = 1;
   } else {
     if (nb < plan.threads) plan.threads = static_cast<int>(nb);
     // A barrier each step, or, for a single step, waking the team, would cost more than it gains.
-    if (step_work < (s.T == 1 ? 40000 : 3000)) plan.threads = 1;
+    if (step_work < (T_ == 1 ? 40000 : 3000)) plan.threads = 1;
   }
   if (plan.threads == 1) plan.by_rows = true;
-  const long rows = plan.by_rows ? s.B / plan.threads : s.B;
-  const long panel_bytes = G * L * (s.I + s.H) * static_cast<long>(sizeof(T));
-  plan.hoist = !tokens && s.T > 1 && (rows < MAX_ROWS || panel_bytes > cache);
+  const long rows = plan.by_rows ? B / plan.threads : B;
+  const long panel_bytes = G * L * (s.I + s.P) * static_cast<long>(sizeof(T));
+  plan.hoist |= !tokens && T_ > 1 && (rows < MAX_ROWS || panel_bytes > cache);
+  if (plan.hoist && B) {  // the chunk's pre-activations stay in cache, and enough rows share a panel
+    const long fit = (2L << 20) / (nb * L * (G + 1) * static_cast<long>(sizeof(T)));
+    const long steps = (fit < 512 ? 512 : fit) / B;
+    plan.chunk = steps < 1 ? 1 : steps < T_ ? steps : T_;
+  }
   return plan;
 }
 
 // Backward has one panel for four blocks and nothing to hoist: rows, where there are enough.
 template <class T> Plan plan_backward(const Sizes& s, int G, int asked) {
   Plan plan = plan_forward<T>(s, G, asked, true);
-  if (s.B >= 4L * plan.threads) plan.by_rows = true;
+  if (s.rows() >= 4L * plan.threads * s.steps.T) plan.by_rows = true;
   return plan;
 }
 

@@ -31,11 +31,11 @@ template <class Slot, int G, int S, class T> struct GatesProduct {
   }
 };
 
-// Rows of the left factor of a weight gradient: row r is x + r * N, or, for h_{t-1}, h0 for the first step's rows.
+// Rows of the left factor of a weight gradient: for h_{t-1} h0 comes first, then y.
 template <class T> struct Rows {
-  const T *first, *rest;  // rows [0, B) and rows [B, R)
-  long B, N;
-  const T* at(long r) const { return r < B ? first + r * N : rest + (r - B) * N; }
+  const T *first, *rest;  // rows [0, B), and the others, one every ld elements
+  long B, N, ld;
+  const T* at(long r) const { return r < B ? first + r * N : rest + (r - B) * ld; }
 };
 
 // Rows that a sum over rows takes in one chain from zero; the sums of the chunks are added in rising order. A single
@@ -117,21 +117,33 @@ BT_INLINE T* WeightGradient<Slot, G, S, T>::place(long b, long n, int g) const {
   return panels + ((b * x.N + n) * G + g) * L;
 }
 
-// db for blocks [b0, b1): the sum of dz over the rows, in shorter chunks.
-template <class Slot, int G, int S, class T>
-void bias_gradient(const T* dz, long R, long H, T* db, long b0, long b1, bool fresh = true) {
+// Sums over the rows for blocks [b0, b1), in shorter chunks: of dz (the biases), or of dz times `by` (nb, R, G, L), the gains
+// of layer norm.
+template <class Slot, int G, int S, bool times, class T>
+void sum_rows(const T* dz, const T* by, long R, long H, T* sums, long b0, long b1, bool fresh) {
   constexpr int L = LANES<T>;
   for (long b = b0; b < b1; b++) {
     Vec<T> total[G];
-    for (int g = 0; g < G; g++) total[g] = block_or_zero(fresh ? nullptr : db + g * H, b, H);
+    for (int g = 0; g < G; g++) total[g] = block_or_zero(fresh ? nullptr : sums + g * H, b, H);
     for (long r = 0; r < R;) {
       Vec<T> sum[G]{};
       for (const long end = r + BIAS_CHUNK < R ? r + BIAS_CHUNK : R; r < end; r++)
-        for (int g = 0; g < G; g++) sum[g] += load(dz + ((b * R + r) * S + Slot::of(g)) * L);
+        for (int g = 0; g < G; g++) {
+          const Vec<T> d = load(dz + ((b * R + r) * S + Slot::of(g)) * L);
+          sum[g] = times ? fma<T>(d, load(by + ((b * R + r) * G + g) * L), sum[g]) : sum[g] + d;
+        }
       for (int g = 0; g < G; g++) total[g] += sum[g];
     }
-    for (int g = 0; g < G; g++) store_n(db + g * H + b * L, total[g], lanes_in<T>(b, H));
+    for (int g = 0; g < G; g++) store_n(sums + g * H + b * L, total[g], lanes_in<T>(b, H));
   }
+}
+template <class Slot, int G, int S, class T>
+void bias_gradient(const T* dz, long R, long H, T* db, long b0, long b1, bool fresh = true) {
+  sum_rows<Slot, G, S, false>(dz, static_cast<const T*>(nullptr), R, H, db, b0, b1, fresh);
+}
+template <class Slot, int G, int S, class T>
+void gain_gradient(const T* dz, const T* normalised, long R, long H, T* dg, long b0, long b1) {
+  sum_rows<Slot, G, S, true>(dz, normalised, R, H, dg, b0, b1, true);
 }
 
 // One-hot input: row r of dz belongs to column tokens[r]. Panels of blocks [b0, b1), zeroed here.

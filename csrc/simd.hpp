@@ -29,6 +29,7 @@
 #define BT_REGISTERS 16
 #endif
 #define BT_INLINE inline __attribute__((always_inline))
+#define BT_APART __attribute__((noinline))  // options: out of the way of the plain path
 
 namespace backtime::BT_ISA {
 

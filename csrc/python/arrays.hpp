@@ -1,0 +1,75 @@
+// Arrays and names from Python, checked before a pointer of them goes anywhere.
+#pragma once
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "../calls.hpp"
+#include "../pool.hpp"
+#include "../team.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace backtime {
+
+template <class T> using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+template <class T> using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+template <class A> using Maybe = std::optional<A>;
+using Tokens = In<int64_t>;
+
+// The pointer of an array after its size is checked.
+template <class A> auto* of_size(const A& array, long size, const char* name) {
+  if (static_cast<long>(array.size()) != size)
+    throw std::invalid_argument(std::string(name) + " has " + std::to_string(array.size()) + " elements; expected " + std::to_string(size));
+  return array.data();
+}
+template <class A> auto of_size(const Maybe<A>& array, long size, const char* name) -> decltype(array->data()) {
+  return array ? of_size(*array, size, name) : nullptr;
+}
+inline const int64_t* tokens_below(const Tokens& tokens, long rows, long limit, const char* name) {
+  const int64_t* t = of_size(tokens, rows, name);
+  for (long r = 0; r < rows; r++)
+    if (t[r] < 0 || t[r] >= limit)
+      throw std::invalid_argument(std::string(name) + " holds " + std::to_string(t[r]) + "; expected 0 to " + std::to_string(limit - 1));
+  return t;
+}
+
+inline CellKind cell_kind(const std::string& name) {
+  if (name == "rnn" || name == "jordan") return CellKind::rnn;  // Jordan's: an rnn with an output product inside
+  if (name == "gru") return CellKind::gru;
+  if (name == "gru_before") return CellKind::gru_before;
+  if (name == "lstm") return CellKind::lstm;
+  throw std::invalid_argument("cell is '" + name + "'; expected rnn, jordan, gru, gru_before or lstm");
+}
+inline Activation activation(const std::string& name) {
+  if (name == "tanh") return Activation::tanh;
+  if (name == "relu") return Activation::relu;
+  if (name == "sigmoid") return Activation::sigmoid;
+  if (name == "identity") return Activation::identity;
+  throw std::invalid_argument("activation is '" + name + "'; expected tanh, relu, sigmoid or identity");
+}
+inline long gates_of(CellKind cell) { return cell == CellKind::lstm ? 4 : cell == CellKind::rnn ? 1 : 3; }
+
+// An array as it is: nothing is converted, for a copy would die too early, or keep the result.
+template <class A> A array_of(nb::handle value, const char* name) {
+  A array;
+  if (!nb::try_cast(value, array, false))
+    throw std::invalid_argument(std::string(name) + " is no contiguous array on the CPU of the type of the call");
+  return array;
+}
+// An array of a tuple, None as nothing.
+template <class A> Maybe<A> item(const nb::tuple& t, size_t i, const char* name) {
+  if (i >= t.size() || t[i].is_none()) return std::nullopt;
+  return array_of<A>(t[i], name);
+}
+
+}  // namespace backtime
