@@ -37,7 +37,7 @@ def test_gradient_is_the_numeric_one(name: str, one_hot: bool, reverse: bool) ->
 @OPTIONED
 @pytest.mark.parametrize("reverse", REVERSES)
 def test_gradient_of_packed_rows_is_the_numeric_one(name: str, reverse: bool) -> None:
-    cell, case, options = build(name, 4, 4, 2, 2)
+    cell, case, options = build(name, 4, 4, 2, 3)
     packed, own = pack(case, options, [2, 0, 4, 2])
     check_layer(cell, packed, "reference", reverse=reverse, **own)
 
