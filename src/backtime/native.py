@@ -127,6 +127,11 @@ def _kernel(cell: str, options: dict[str, Any]) -> str:
     return "gru_before" if not options.get("reset_after", True) else cell
 
 
+def one_kernel(cell: str, options: tuple[dict[str, Any], dict[str, Any]]) -> bool:
+    """Whether both directions are the same kind of cell, and so can run at once."""
+    return _kernel(cell, options[0]) == _kernel(cell, options[1])
+
+
 def forward(
     cell: str,
     x: Array | Integers,
@@ -209,3 +214,21 @@ def softmax_cross_entropy(
         *(grads or (None, None, None)),
     )
     return losses, grads
+
+
+def make_stack(layers: list[Weights], cell: str, Wy: Array, by: Array, options: dict[str, Any]) -> Any:
+    """The engine's prepared network, for ``step``."""
+    dtype = layers[0].Wh.dtype
+    kind = _engine.Stack32 if dtype == np.float32 else _engine.Stack64
+    packed = [tuple([None if a is None else np.ascontiguousarray(a, dtype) for a in w]) for w in layers]
+    chosen = _options(options, None, False, dtype)
+    return kind(
+        _kernel(cell, options), chosen, packed, np.ascontiguousarray(Wy, dtype), np.ascontiguousarray(by, dtype)
+    )
+
+
+def step(stack: Any, x: Array | Integers, state: list[Array], by: Array) -> Array:
+    """Logits (B, V) of one step; ``state`` is advanced in place."""
+    logits = np.empty((len(x), len(by)), by.dtype)
+    stack.step(*_split_input(x), state, logits)
+    return logits

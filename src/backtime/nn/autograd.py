@@ -69,7 +69,7 @@ class _Layer(Function):
         )
         if np.may_share_memory(dweights.bx, dweights.bh):  # equal for RNN and LSTM, but two parameters
             dweights = dweights._replace(bh=dweights.bh.copy())
-        found = [dx, *dweights, *(dstate or [None] * len(need[7:]))]
+        found = [dx, *dweights[:4], *(dstate or [None] * len(need[7:]))]
         return (
             None,
             None,
