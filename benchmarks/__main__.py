@@ -3,7 +3,20 @@
 import subprocess
 import sys
 
-ALL = ("engine_grid", "training_jobs", "sampling", "quality", "memory")
+ALL = (
+    "peak",
+    "engine_grid",
+    "streaming",
+    "ragged",
+    "bidirectional",
+    "options",
+    "growth",
+    "step_memory",
+    "training_jobs",
+    "sampling",
+    "quality",
+    "memory",
+)
 
 for name in ALL:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--write", *sys.argv[1:]], check=True)
