@@ -43,7 +43,7 @@ check: $(READY) ## lint, format, types
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-# The peers, only for who measures. The engine is not compiled again when they are there.
+# The peers, only for those who measure: a later change of the engine does not ask for them again.
 $(PEERS): pyproject.toml constraints.txt | $(READY)
 	@echo "the peers of the benchmarks: JAX, ONNX Runtime (once)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

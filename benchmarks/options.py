@@ -18,9 +18,9 @@ HEAD = ["cell B,T,H option", "kernels ms", "over plain", "composed ms", "compose
 NOTES = """\
 Median milliseconds of a training step (forward and backward, float32, I = H) of `backtime.kernels`; over
 plain is its time over that of the cell without the option. composed is the same cell as a Python loop over
-PyTorch's operations under autograd. Zoneout keeps a tenth (h) or half (c) of the state by masks of 0 and 1, the h mask
-and weight drop leave out a third, leak keeps 0.3, the projection halves h, reset begins a sequence in every
-twentieth row. All results of both agreed within {tolerance:.0e} of their largest number before timing."""
+PyTorch's operations under autograd. Zoneout keeps a tenth (h) or half (c) of the state by masks of 0 and 1,
+the h mask and weight drop leave out a third, leak keeps 0.3, the projection halves h, reset begins a sequence
+in every twentieth row. All results of both agreed within {tolerance:.0e} of their largest number."""
 Call = Callable[[], list[Any]]
 
 

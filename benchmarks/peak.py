@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from backtime import _engine, kernels
+from backtime import kernels
 from benchmarks import common
 
 RUN = 20  # milliseconds: long enough for the clock, short enough that some run is disturbed by nothing
@@ -14,6 +14,10 @@ runs of {run} ms on so many threads at once. A multiply-add counts two."""
 
 def peak_gflops(threads: int, seconds: float = 2.0) -> float:
     """The best sum of ``threads`` threads that run at the same time."""
+    if not kernels.available():
+        raise SystemExit(f"the engine is missing: {kernels.engine_info()['why']}")
+    from backtime import _engine
+
     best = 0.0
     with ThreadPoolExecutor(threads) as team:
         for _ in range(max(5, round(seconds * 1000 / RUN))):

@@ -46,9 +46,9 @@ def _training(point: Point) -> dict[str, Side]:
     x, dy, weights = point.arrays()
     sides: dict[str, Side] = {"torch": lambda: train_module(point.stock, point.x, point.dy)}
     if "jax" in peers():
-        from benchmarks import peers_jax
+        from benchmarks.extra import jax_scan
 
-        sides["jax"] = peers_jax.training(point.cell, x, dy, weights)
+        sides["jax"] = jax_scan.training(point.cell, x, dy, weights)
     sides["kernels"] = lambda: train_kernels(point.cell, x, dy, weights)
     sides["nn"] = lambda: train_module(point.ours, point.x, point.dy)
     return sides
@@ -58,13 +58,13 @@ def _inference(point: Point, threads: int | None) -> dict[str, Side]:
     x, _, weights = point.arrays()
     sides: dict[str, Side] = {"torch": lambda: infer_module(point.stock, point.x)}
     if "jax" in peers():
-        from benchmarks import peers_jax
+        from benchmarks.extra import jax_scan
 
-        sides["jax"] = peers_jax.inference(point.cell, x, weights)
+        sides["jax"] = jax_scan.inference(point.cell, x, weights)
     if "onnx" in peers():
-        from benchmarks import peers_onnx
+        from benchmarks.extra import onnx_node
 
-        sides["onnx"] = peers_onnx.inference(point.cell, x, weights, threads)
+        sides["onnx"] = onnx_node.inference(point.cell, x, weights, threads)
     sides["kernels"] = lambda: infer_kernels(point.cell, x, weights)
     sides["nn"] = lambda: infer_module(point.ours, point.x)
     return sides

@@ -87,10 +87,10 @@ def _torch_cell(stock: torch.nn.LSTM) -> Step:
 
 
 def _onnx(weights: Weights) -> Step:
-    from benchmarks import peers_onnx
+    from benchmarks.extra import onnx_node
 
-    session = peers_onnx.make_session("lstm", weights, 1)  # two threads have nothing to share in one step
-    kept = peers_onnx.zero_state("lstm", 1, H)
+    session = onnx_node.make_session("lstm", weights, 1)  # two threads have nothing to share in one step
+    kept = onnx_node.zero_state("lstm", 1, H)
 
     def step(x: np.ndarray) -> np.ndarray:
         kept["h0"], kept["c0"] = session.run(["hn", "cn"], {"x": x[None], **kept})
