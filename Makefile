@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 BUILD_FILES := pyproject.toml CMakeLists.txt constraints.txt $(wildcard csrc/*.* csrc/*/*)
 
 MINUTES ?= 3
@@ -42,7 +43,13 @@ check: $(READY) ## lint, format, types
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-bench: $(READY) ## all benchmarks, into benchmarks/RESULTS.md (ARGS=--quick for a rough look)
+# The peers, only for those who measure: a later change of the engine does not ask for them again.
+$(PEERS): pyproject.toml constraints.txt | $(READY)
+	@echo "the peers of the benchmarks: JAX, ONNX Runtime (once)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+bench: $(READY) $(PEERS) ## all benchmarks, into benchmarks/RESULTS.md (ARGS=--quick for a rough look)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(READY) ## follow every link of README and docs, run every Python snippet, parse every command

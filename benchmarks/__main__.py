@@ -3,7 +3,31 @@
 import subprocess
 import sys
 
-ALL = ("engine_grid", "training_jobs", "sampling", "quality", "memory")
+ALL = (
+    "peak",
+    "engine_grid",
+    "streaming",
+    "ragged",
+    "bidirectional",
+    "options",
+    "growth",
+    "step_memory",
+    "training_jobs",
+    "sampling",
+    "quality",
+    "memory",
+)
 
-for name in ALL:
-    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--write", *sys.argv[1:]], check=True)
+
+def main() -> None:
+    failed = []
+    for name in ALL:
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--write", *sys.argv[1:]]
+        if subprocess.run(command).returncode:
+            failed.append(name)  # the others are still worth their time
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -11,11 +12,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from backtime import kernels
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+PACKAGES = ("backtime", "torch", "numpy", "jax", "onnxruntime")
 PAUSE = 0.02  # seconds between the sides: OpenMP threads spin for milliseconds after their work is done
+LONG = 0.2  # seconds of a call beside which what the side before left in caches and threads is nothing
 Side = Callable[[], object]
 
 
@@ -24,6 +30,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=description)
     options.add_argument(
         "--threads", type=int, metavar="N", help="of both sides (default: what each takes by itself)"
+    )
+    options.add_argument(
+        "--seconds", type=float, metavar="X", help="measuring time of each side at each point"
     )
     options.add_argument("--quick", action="store_true", help="a rough look: fewer points, shorter runs")
     options.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name}")
@@ -39,12 +48,21 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def thread_counts() -> tuple[int, ...]:
+    """One thread and two, where there are two cores."""
+    return tuple(range(1, min(2, len(os.sched_getaffinity(0))) + 1))
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
 def machine() -> str:
     """One line: processor, cores, instruction set, versions."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     processor = found[1].strip() if found else platform.processor() or platform.machine()
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("backtime", "torch", "numpy")]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES if installed(name)]
     cores = len(os.sched_getaffinity(0))
     isa = kernels.engine_info()["isa"] or "no engine"
     return f"{processor}, {cores} cores, {isa}; Python {platform.python_version()}, {', '.join(versions)}"
@@ -53,24 +71,46 @@ def machine() -> str:
 def medians(sides: dict[str, Side], seconds: float) -> dict[str, float]:
     """Median seconds of one call of each side.
 
-    The sides take turns: each runs some calls in a row, the first of which only warms up, then there is
-    ``PAUSE``. That goes on until each side has had about ``seconds``, at least three turns.
+    The sides take turns. A turn of a short call is some calls in a row after one that only warms up; a call
+    of ``LONG`` seconds or more is a turn by itself. ``PAUSE`` comes before each turn. That goes on, three
+    turns of each at least, until all sides together have had ``seconds`` for each of them.
     """
+    calls = {name: _calls_in_turn(once(side)) for name, side in sides.items()}
     times: dict[str, list[float]] = {name: [] for name in sides}
-    turns = {name: max(2, min(200, round(0.05 / once(side)))) + 1 for name, side in sides.items()}
-    rounds = 0
-    while rounds < 3 or min(map(sum, times.values())) < seconds:
+    rounds, start = 0, time.perf_counter()
+    while rounds < 3 or time.perf_counter() - start < seconds * len(sides):
         for name, side in sides.items():
             time.sleep(PAUSE)
-            times[name] += [once(side) for _ in range(turns[name])][1:]
+            warm, counted = calls[name]
+            times[name] += [once(side) for _ in range(warm + counted)][warm:]
         rounds += 1
     return {name: statistics.median(found) for name, found in times.items()}
+
+
+def _calls_in_turn(seconds: float) -> tuple[int, int]:
+    """How many calls only warm up, and how many count."""
+    return (0, 1) if seconds >= LONG else (1, max(2, min(200, round(0.05 / seconds))))
 
 
 def once(side: Side) -> float:
     start = time.perf_counter()
     side()
     return time.perf_counter() - start
+
+
+def agree(name: str, results: Sequence[Any], witness: Sequence[Any], tolerance: float) -> None:
+    """Refuse to time a side whose results differ from the witness's, relative to their largest number."""
+    for i, (found, expected) in enumerate(zip(results, witness, strict=True)):
+        a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+        error = float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+        if a.shape != b.shape or not error <= tolerance:
+            raise SystemExit(f"{name}: result {i} is off by {error:.1e}; nothing is timed")
+
+
+def ms(seconds: float) -> str:
+    """Milliseconds with three digits, or all that stand before the point."""
+    found = seconds * 1e3
+    return f"{found:.3g}" if found < 1000 else f"{found:,.0f}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

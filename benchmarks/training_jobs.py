@@ -141,16 +141,14 @@ def main() -> None:
     options.add_argument("--jobs", metavar="TEXT", default="", help="only jobs whose name contains this")
     options.add_argument("--work", choices=JOBS, help=argparse.SUPPRESS)  # what the processes are told
     options.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    options.add_argument(
-        "--seconds", type=float, default=6.0, metavar="X", help="of each process (default 6)"
-    )
     args = options.parse_args()
+    seconds = (1.0 if args.quick else 6.0) if args.seconds is None else args.seconds
     if args.work:
-        print(json.dumps(work(JOBS[args.work], args.side, args.seconds, args.threads)))
+        print(json.dumps(work(JOBS[args.work], args.side, seconds, args.threads)))
         return
     rows = []
     for name in (name for name in JOBS if args.jobs in name):
-        speed = measure(name, 1.0 if args.quick else args.seconds, 1 if args.quick else 3, args.threads)
+        speed = measure(name, seconds, 1 if args.quick else 3, args.threads)
         ratios = [speed["backtime"] / speed[side] for side in SIDES[:2]]
         rows.append([name, *(f"{speed[side]:,.0f}" for side in SIDES), *(f"{r:.2f}" for r in ratios)])
         rows[-1].append(f"{JOBS[name].target:g}")

@@ -45,6 +45,8 @@ NB_MODULE(_engine, m) {
   define<float>(m, "Saved32", "Stack32", "empty32");
   define<double>(m, "Saved64", "Stack64", "empty64");
   m.def("isa", [] { return std::string(isa_name()); });
+  m.def("fma_peak", [](int milliseconds) { return kernels<float>().fma_peak(milliseconds); }, "milliseconds"_a,
+        nb::call_guard<nb::gil_scoped_release>(), "Flops a second of this thread in float32 multiply-adds on registers.");
   m.def("get_threads", team_size);
   m.def("set_threads", set_team_size, "n"_a);
   m.def("trim", pool_trim, "Frees the buffers kept for the next call; returns how many bytes.");

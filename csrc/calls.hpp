@@ -119,6 +119,7 @@ template <class T> struct Kernels {  // one table for each instruction set and n
   void (*linear_pack)(long N, long K, const T* W, const T* b, T* panels);
   void (*linear)(const LinearCall<T>&);
   void (*elementwise)(int function, const T* x, T* y, long n);  // 0 exp, 1 sigmoid, 2 tanh: for the accuracy tests
+  double (*fma_peak)(int milliseconds);  // flops a second of one thread: for the benchmarks
 };
 
 template <class T> const Kernels<T>& kernels();  // the table of the chosen instruction set

@@ -4,6 +4,7 @@
 #include "gru.hpp"
 #include "head.hpp"
 #include "lstm.hpp"
+#include "peak.hpp"
 #include "rnn.hpp"
 
 namespace backtime::BT_ISA {
@@ -92,7 +93,7 @@ template <class T> void elementwise(int function, const T* x, T* y, long n) {
 
 template <class T> const Kernels<T>& table() {
   static constexpr Kernels<T> all{lengths<T>, pack<T>, run_forward<T>, run_backward<T>, add<T>, softmax_cross_entropy<T>,
-                                  LinearPanels<T>::length, linear_pack<T>, linear<T>, elementwise<T>};
+                                  LinearPanels<T>::length, linear_pack<T>, linear<T>, elementwise<T>, fma_peak<T>};
   return all;
 }
 template const Kernels<BT_NUMBER>& table<BT_NUMBER>();
