@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "calls.hpp"
+#include "gil.hpp"
 #include "pool.hpp"
 #include "team.hpp"
 
@@ -98,7 +99,7 @@ nb::object forward(const std::string& cell, const std::string& f, nb::tuple shap
                             of_size(c0, state, "c0"), w.checked(s), nullptr, of_size(y, R * s.H, "y"), of_size(hn, state, "hn"),
                             of_size(cn, state, "cn"), saved.gates.data(), saved.cells.data(), team_size()};
   {
-    nb::gil_scoped_release release;
+    const GilReleased release;
     k.forward(call);
   }
   return save ? nb::cast(std::move(saved)) : nb::none();
@@ -121,7 +122,7 @@ void backward(const Saved<T>& saved, Maybe<In<T>> x, Maybe<Tokens> tokens, In<T>
                              of_size(dcn, state, "dcn"), of_size(dx, R * s.I, "dx"), of_size(dh0, state, "dh0"),
                              of_size(dc0, state, "dc0"), of_size(dWx, G * s.H * s.I, "dWx"), of_size(dWh, G * s.H * s.H, "dWh"),
                              of_size(dbx, G * s.H, "dbx"), of_size(dbh, G * s.H, "dbh"), team_size()};
-  nb::gil_scoped_release release;
+  const GilReleased release;
   kernels<T>().backward(call);
 }
 
@@ -136,7 +137,7 @@ void softmax_cross_entropy(In<T> h, In<T> Wy, In<T> by, Tokens targets, Maybe<In
   const HeadCall<T> call{R, H, V, h.data(), Wy.data(), of_size(by, V, "by"), tokens_below(targets, R, V, "targets"),
                          of_size(row_weights, R, "row_weights"), of_size(losses, R, "losses"), of_size(dh, R * H, "dh"),
                          of_size(dWy, V * H, "dWy"), of_size(dby, V, "dby"), team_size()};
-  nb::gil_scoped_release release;
+  const GilReleased release;
   if (R) kernels<T>().softmax_cross_entropy(call);
 }
 
@@ -172,7 +173,7 @@ template <class T> class Stack {
     const T* below = of_size(x, B * sizes_[0].I, "x");
     const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x") : nullptr;
     T* z = of_size(logits, B * V_, "logits");
-    nb::gil_scoped_release release;
+    const GilReleased release;
     for (size_t l = 0; l < sizes_.size(); l++, ids = nullptr) {
       Sizes s = sizes_[l];
       s.B = B;
