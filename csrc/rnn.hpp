@@ -22,20 +22,21 @@ template <class T> struct Rnn {
       default: return z;
     }
   }
-  static BT_INLINE V derivative(Activation f, V h) {
+  // dh times f'(z), with f' from h = f(z). An off unit of the relu stops dh whatever it is, as PyTorch's does; NaN is on.
+  static BT_INLINE V gradient(Activation f, V h, V dh) {
     const V one = broadcast<T>(T(1));
     switch (f) {
-      case Activation::tanh: return one - h * h;
-      case Activation::sigmoid: return h * (one - h);
-      case Activation::relu: return h > V{} ? one : V{};
-      default: return one;
+      case Activation::tanh: return dh * (one - h * h);
+      case Activation::sigmoid: return dh * (h * (one - h));
+      case Activation::relu: return h <= V{} ? V{} : dh;
+      default: return dh;
     }
   }
 
   static BT_INLINE V forward(Activation f, V (&z)[S], V& /*c*/, V /*h_before*/) { return z[0] = activate(f, z[0]); }
 
   static BT_INLINE void backward(Activation f, V (&z)[S], V dh, V, V, V, V& /*dc*/, V& /*direct*/) {
-    z[0] = dh * derivative(f, z[0]);
+    z[0] = gradient(f, z[0], dh);
   }
 };
 
