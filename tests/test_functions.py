@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cases import engine_or_skip
 
 pytestmark = pytest.mark.usefixtures("engine_is_there")
@@ -16,8 +17,8 @@ TRUTH = {
 INFINITY = 0x7F800000  # the first bit pattern of float32 that is no finite number
 CHUNK = 1 << 19  # patterns at a time: their float64 truth stays in cache
 
-# Where the error is largest among all 2^32 float32 numbers, with and without fma; and where the baseline's exp once
-# lost its p to the flushing of denormals.
+# Where the error is largest among all 2^32 float32 numbers, with and without fma; and where the baseline's
+# exp once lost its p to the flushing of denormals.
 WORST = {
     "exp": [0x40A65D1A, 0xC1824DC1, 0xC2ADFADD, 0xC2A7CE1C],
     "sigmoid": [0xC18515EC, 0xB9B4E004],
@@ -42,7 +43,7 @@ def engine(function, x):
 
 
 def worst_error(function, x, found=None):
-    """The largest error in ulp, and where; infinite where a result that is not normal is not 0 or infinity."""
+    """The largest error in ulp, and where; infinite where 0 or infinity was due and is not found."""
     wide = np.longdouble if x.dtype == np.float64 else np.float64
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         exact = TRUTH[function](x.astype(wide))

@@ -1,4 +1,4 @@
-"""The thread team among other threads and processes: fork, the Python lock, many callers, the end of the process.
+"""The thread team among other threads and processes: fork, Python's lock, many callers, the end.
 
 Every program runs in a process of its own, with a time limit: what is tested for is a hang or a crash.
 """
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from cases import engine_or_skip
 
 BEGIN = """
