@@ -125,8 +125,7 @@ template <class T, class Cell> struct HiddenTiles {
   BT_APART void before_output(Vec<T> dh, Vec<T> bypass, long row, long block) const {  // h = g(q): dq, in the place of dh
     const long P = pass.s.P, at = span.at + row;
     const Vec<T> h = load_n(pass.call.y + at * pass.call.ldy + block * L, lanes_in<T>(block, P));
-    const Vec<T> dq = pass.o.output == Activation::identity ? dh : dh * derivative<T>(pass.o.output, h);
-    store(pass.dq + (block * pass.s.rows() + at) * L, dq);
+    store(pass.dq + (block * pass.s.rows() + at) * L, gradient<T>(pass.o.output, h, dh));
     keep_direct(bypass, row, block);
   }
   // gru_before: the gates that the candidate's own product does not reach; r follows in ResetTiles.

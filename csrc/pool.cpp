@@ -1,5 +1,6 @@
 #include "pool.hpp"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -14,8 +15,12 @@ namespace {
 constexpr size_t kHugePage = size_t(2) << 20;
 constexpr size_t kKeep = size_t(1) << 30;  // at most this much lies idle
 
+std::mutex* mutex = new std::mutex;
+
+// fork() waits until no thread is inside the pool: a child would find it locked for ever, by a thread it does not have.
 std::mutex& lock() {
-  static auto* mutex = new std::mutex;
+  static const int once = pthread_atfork([] { mutex->lock(); }, [] { mutex->unlock(); }, [] { mutex->unlock(); });
+  (void)once;
   return *mutex;
 }
 std::map<size_t, std::vector<void*>>& idle() {

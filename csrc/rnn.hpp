@@ -19,7 +19,7 @@ template <class T> struct Rnn {
 
   static BT_INLINE void backward_output(V (&)[S], V, V, V&) {}
   static BT_INLINE void backward_update(const Inside<T>& in, V (&z)[S], V dh, V, V, V& /*dc*/, V& /*direct*/) {
-    z[0] = dh * derivative<T>(in.f, z[0]);
+    z[0] = gradient<T>(in.f, z[0], dh);
   }
 };
 

@@ -6,11 +6,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <climits>
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -18,6 +22,7 @@ namespace backtime {
 namespace {
 
 constexpr int kSpinsBeforeSleep = 20000;             // about 0.5 ms (Zen 4); waking from sleep is dear in a virtual machine
+constexpr int kMostMembers = 256;                    // of a team, whatever is asked
 constexpr std::chrono::microseconds kPatience{100};  // for workers to join a region
 
 inline void pause() {
@@ -55,12 +60,15 @@ struct Team {
   void* context = nullptr;
   int most = 0;  // members at the most
   Barrier* barrier = nullptr;
-  bool ending = false;
+  std::atomic<bool> ending{false};
   static constexpr uint64_t kClosed = uint64_t(1) << 31;
 
   void grow(int count) {
-    while (static_cast<int>(workers.size()) < count - 1)
-      workers.emplace_back([this, seen = ticket.load()] { serve(seen); });
+    while (static_cast<int>(workers.size()) < count - 1) try {
+        workers.emplace_back([this, seen = ticket.load()] { serve(seen); });
+      } catch (const std::system_error&) {
+        return;  // the system gives no more threads: those that are there do the work
+      }
   }
   void serve(int seen) {
     for (;;) {
@@ -96,6 +104,7 @@ struct Team {
   }
   void run(int count, void (*f)(void*, const Member&), void* c) {
     grow(count);
+    count = std::min(count, static_cast<int>(workers.size()) + 1);
     Barrier own;
     function = f, context = c, most = count, barrier = &own;
     remaining.store(count - 1);
@@ -125,7 +134,10 @@ void forget_after_fork() {
   team = nullptr;
   team_lock = new std::mutex;  // another thread of the parent may have held the old one
 }
+// A daemon thread of Python may be in the middle of a call, or begin one: then the team ends with the process. The lock is
+// kept, so that a call begun after this one runs alone.
 void end_with_process() {
+  if (!team_lock->try_lock()) return;
   delete team;
   team = nullptr;
 }
@@ -158,7 +170,10 @@ int team_size() {
   }();
   return from_environment;
 }
-void set_team_size(int n) { size_set.store(n); }
+void set_team_size(int n) {
+  if (n < 1) throw std::invalid_argument("n is " + std::to_string(n) + "; expected a number from 1");
+  size_set.store(n);
+}
 
 void run_region(int threads, void (*function)(void*, const Member&), void* context) {
   static const int once = (pthread_atfork(nullptr, nullptr, forget_after_fork), std::atexit(end_with_process));
@@ -167,7 +182,7 @@ void run_region(int threads, void (*function)(void*, const Member&), void* conte
     std::unique_lock<std::mutex> lock(*team_lock, std::try_to_lock);
     if (lock.owns_lock()) {
       if (!team) team = new Team;
-      return team->run(threads, function, context);
+      return team->run(std::min(threads, kMostMembers), function, context);
     }
   }
   Barrier alone;

@@ -15,6 +15,7 @@
 #include "../calls.hpp"
 #include "../pool.hpp"
 #include "../team.hpp"
+#include "gil.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

@@ -15,7 +15,7 @@ void softmax_cross_entropy(In<T> h, In<T> Wy, In<T> by, Tokens targets, Maybe<In
   const HeadCall<T> call{R, H, V, h.data(), Wy.data(), of_size(by, V, "by"), tokens_below(targets, R, V, "targets"),
                          of_size(row_weights, R, "row_weights"), of_size(losses, R, "losses"), of_size(dh, R * H, "dh"),
                          of_size(dWy, V * H, "dWy"), of_size(dby, V, "dby"), team_size()};
-  nb::gil_scoped_release release;
+  const GilReleased release;
   if (R) kernels<T>().softmax_cross_entropy(call);
 }
 

@@ -134,7 +134,7 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
                      of_size(hn, B * P, "hn"), of_size(cn, B * s.H, "cn"), own.kept()});
   }
   {
-    nb::gil_scoped_release release;
+    const GilReleased release;
     k.forward(calls.data(), static_cast<int>(n), team_size());
   }
   if (!save) return nb::none();
@@ -177,7 +177,7 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
                      of_size(dx, R * s.I, "dx"), of_size(dh0, B * P, "dh0"), of_size(dc0, B * s.H, "dc0"),
                      weight_gradients<T>(nb::cast<nb::tuple>(direction[10]), weights, s)});
   }
-  nb::gil_scoped_release release;
+  const GilReleased release;
   k.backward(calls.data(), static_cast<int>(n), team_size());
   if (n == 2 && calls[0].dx && calls[1].dx) k.add(calls[0].dx, calls[1].dx, calls[0].sizes.rows() * calls[0].sizes.I, team_size());
 }

@@ -39,7 +39,7 @@ template <class T> class Stack {
     const T* below = of_size(x, B * sizes_[0].I, "x");
     const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x") : nullptr;
     T* z = of_size(logits, B * V_, "logits");
-    nb::gil_scoped_release release;
+    const GilReleased release;
     for (size_t l = 0; l < sizes_.size(); l++, ids = nullptr) {
       Sizes s = sizes_[l];
       s.steps.B = B;
