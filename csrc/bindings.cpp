@@ -10,7 +10,7 @@ namespace {
 template <class T> nb::ndarray<nb::numpy, T> empty(std::vector<size_t> shape) {
   size_t size = 1;
   for (size_t n : shape)
-    if (__builtin_mul_overflow(size, n, &size)) throw std::bad_alloc();
+    if (__builtin_mul_overflow(size, n, &size) || size > kMostElements) throw std::bad_alloc();
   auto* buffer = new Buffer<T>(size);
   nb::capsule owner(buffer, [](void* p) noexcept { delete static_cast<Buffer<T>*>(p); });
   return {buffer->data(), shape.size(), shape.data(), owner};
@@ -22,18 +22,19 @@ template <class T> void elementwise(const std::string& function, In<T> x, Out<T>
   kernels<T>().elementwise(which, x.data(), of_size(y, static_cast<long>(x.size()), "y"), static_cast<long>(x.size()));
 }
 
+// What is written to is taken as it is (noconvert): the results would be lost in a converted copy.
 template <class T> void define(nb::module_& m, const char* saved, const char* stack, const char* empty_name) {
   m.def(empty_name, empty<T>, "shape"_a);
   nb::class_<Saved<T>>(m, saved);
-  m.def("forward", forward<T>, "cell"_a, "shape"_a, "batch_sizes"_a.none(), "x"_a.none(), "tokens"_a.none(), "directions"_a, "y"_a, "save"_a);
-  m.def("backward", backward<T>, "x"_a.none(), "tokens"_a.none(), "y"_a, "dy"_a.none(), "directions"_a);
-  m.def("softmax_cross_entropy", softmax_cross_entropy<T>, "h"_a, "Wy"_a, "by"_a, "targets"_a, "row_weights"_a.none(), "losses"_a,
-        "dh"_a.none(), "dWy"_a.none(), "dby"_a.none());
-  m.def("elementwise", elementwise<T>, "function"_a, "x"_a, "y"_a);
+  m.def("forward", forward<T>, "cell"_a, "shape"_a, "batch_sizes"_a.none(), "x"_a.none(), "tokens"_a.none(), "directions"_a,
+        "y"_a.noconvert(), "save"_a);
+  m.def("backward", backward<T>, "x"_a.none(), "tokens"_a.none(), "y"_a.noconvert(), "dy"_a.none(), "directions"_a);
+  m.def("softmax_cross_entropy", softmax_cross_entropy<T>, "h"_a, "Wy"_a, "by"_a, "targets"_a, "row_weights"_a.none(),
+        "losses"_a.noconvert(), "dh"_a.none().noconvert(), "dWy"_a.none().noconvert(), "dby"_a.none().noconvert());
+  m.def("elementwise", elementwise<T>, "function"_a, "x"_a, "y"_a.noconvert());
   nb::class_<Stack<T>>(m, stack)
-      .def(nb::init<const std::string&, nb::tuple, std::vector<nb::tuple>, In<T>, In<T>>(), "cell"_a, "options"_a, "layers"_a,
-           "Wy"_a, "by"_a)
-      .def("step", &Stack<T>::step, "x"_a.none(), "tokens"_a.none(), "state"_a, "logits"_a);
+      .def(nb::init<const std::string&, nb::tuple, std::vector<nb::tuple>, In<T>, In<T>>(), "cell"_a, "options"_a, "layers"_a, "Wy"_a, "by"_a)
+      .def("step", &Stack<T>::step, "x"_a.none(), "tokens"_a.none(), "state"_a.noconvert(), "logits"_a.noconvert());
 }
 
 }  // namespace

@@ -157,12 +157,13 @@ template <class T, class Cell> struct OutputTiles {
   const LinearPanels<T> panels;
   template <int M, int P> void tile(long row, long block) {
     const long H = pass.s.H;
-    Tile<T, M, P, 1> tile;
+    Tile<T, M, P, 1> q{};  // from zero, the bias last: it is often larger than the sum, which would lose digits to it
+    multiply<Straight, 1>(q, pass.inner + (span.inner + row) * H, H, panels.w + block * H * L, H * L, H);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) tile.z[m][p][0] = load(panels.bias + (block + p) * L);
-    multiply<Straight, 1>(tile, pass.inner + (span.inner + row) * H, H, panels.w + block * H * L, H * L, H);
-    for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) pass.put_out(span, activate<T>(pass.o.output, tile.z[m][p][0]), row + m, block + p);
+      for (int p = 0; p < P; p++) {
+        const Vec<T> sum = q.z[m][p][0] + load(panels.bias + (block + p) * L);
+        pass.put_out(span, activate<T>(pass.o.output, sum), row + m, block + p);
+      }
   }
 };
 

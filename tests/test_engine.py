@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backtime import UsageError, kernels
-from backtime.reference.weights import Weights
+from backtime.reference.weights import Weights, each
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="the engine is not built")
 
@@ -151,7 +151,7 @@ def test_empty_sequences_and_batches():
 
 
 def test_what_the_engine_cannot_do_is_said_by_name():
-    x, state, weights = call("gru", 2, 2, 3, 4)
+    x, _, weights = call("gru", 2, 2, 3, 4)
     half = [each(lambda a: a.astype(np.float16), weights), x.astype(np.float16)]
     with pytest.raises(UsageError, match="dtype float16 is neither float32 nor float64"):
         kernels.forward("gru", half[1], None, half[0], backend="native")

@@ -27,10 +27,13 @@ template <class T> using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 template <class A> using Maybe = std::optional<A>;
 using Tokens = In<int64_t>;
 
+constexpr long kMostElements = 1L << 56;  // sizes in bytes, with what a kernel adds to them, stay far below 2^63
+
 // The pointer of an array after its size is checked.
 template <class A> auto* of_size(const A& array, long size, const char* name) {
   if (static_cast<long>(array.size()) != size)
     throw std::invalid_argument(std::string(name) + " has " + std::to_string(array.size()) + " elements; expected " + std::to_string(size));
+  if (reinterpret_cast<uintptr_t>(array.data()) % sizeof(*array.data())) throw std::invalid_argument(std::string(name) + " is not aligned");
   return array.data();
 }
 template <class A> auto of_size(const Maybe<A>& array, long size, const char* name) -> decltype(array->data()) {

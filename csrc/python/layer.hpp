@@ -1,5 +1,7 @@
 // One recurrent layer, forward and backward, in one direction or in both at once.
 #pragma once
+#include <algorithm>
+
 #include "arrays.hpp"
 
 namespace backtime {
@@ -18,6 +20,10 @@ template <class T> struct Weights {  // the NamedTuple of reference/weights.py, 
     if (Wx.ndim() != 2 || Wh.ndim() != 2 || (Wy && Wy->ndim() != 2)) throw std::invalid_argument("Wx, Wh and Wy must have two dimensions");
     const long I = Wx.shape(1), P = Wh.shape(1), H = Wy ? Wy->shape(1) : P;
     if (steps.T < 1 || steps.B < 1 || I < 1 || P < 1 || H < 1) throw std::invalid_argument("T, B, I and H must be at least 1");
+    long size;
+    if (__builtin_mul_overflow(steps.T, steps.B, &size) ||
+        __builtin_mul_overflow(size, static_cast<long>(std::max(Wx.size(), Wh.size())), &size) || size > kMostElements)
+      throw std::invalid_argument("T and B are larger than any array");
     if ((cell == "jordan") != (Wy && cell != "lstm")) throw std::invalid_argument("Wy belongs to the lstm and to jordan");
     return {cell_kind(cell), steps, I, H, P};
   }

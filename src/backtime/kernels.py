@@ -132,9 +132,7 @@ def forward_both(
     states = pair("states", states or (None, None))
     pair("weights", weights)
     pair("options", options)
-    sizes = [
-        check_call(cell, x, states[d], weights[d], options[d], batch_sizes) for d in (0, 1)
-    ]
+    sizes = [check_call(cell, x, states[d], weights[d], options[d], batch_sizes) for d in (0, 1)]
     check_same_width(sizes[0].y, sizes[1].y)
     if goes_native(backend, x, *weights) and native.one_kernel(cell, options):
         y, (last_f, last_r), saved = native.forward(

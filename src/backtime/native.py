@@ -162,9 +162,7 @@ def forward(
         (d.reverse, *_two(d.state), d.weights, d.options, *_two(last))
         for d, last in zip(directions, lasts, strict=True)
     ]
-    kept = _engine.forward(
-        _kernel(cell, options[0]), (T, B), batch_sizes, *_split_input(x), calls, y, save
-    )
+    kept = _engine.forward(_kernel(cell, options[0]), (T, B), batch_sizes, *_split_input(x), calls, y, save)
     return y, lasts, Saved(kept, x, directions, y) if save else None
 
 
@@ -223,7 +221,11 @@ def make_stack(layers: list[Weights], cell: str, Wy: Array, by: Array, options: 
     packed = [tuple([None if a is None else np.ascontiguousarray(a, dtype) for a in w]) for w in layers]
     chosen = _options(options, None, False, dtype)
     return kind(
-        _kernel(cell, options), chosen, packed, np.ascontiguousarray(Wy, dtype), np.ascontiguousarray(by, dtype)
+        _kernel(cell, options),
+        chosen,
+        packed,
+        np.ascontiguousarray(Wy, dtype),
+        np.ascontiguousarray(by, dtype),
     )
 
 
