@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <stdexcept>
@@ -28,10 +29,13 @@ template <class T> using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 template <class A> using Maybe = std::optional<A>;
 using Tokens = In<int64_t>;
 
+constexpr long kMostElements = 1L << 56;  // sizes in bytes, with what a kernel adds to them, stay far below 2^63
+
 // The pointer of an array after its size is checked.
 template <class A> auto* of_size(const A& array, long size, const char* name) {
   if (static_cast<long>(array.size()) != size)
     throw std::invalid_argument(std::string(name) + " has " + std::to_string(array.size()) + " elements; expected " + std::to_string(size));
+  if (reinterpret_cast<uintptr_t>(array.data()) % sizeof(*array.data())) throw std::invalid_argument(std::string(name) + " is not aligned");
   return array.data();
 }
 template <class A> auto of_size(const Maybe<A>& array, long size, const char* name) -> decltype(array->data()) {
@@ -62,8 +66,13 @@ long gates_of(CellKind cell) { return cell == CellKind::lstm ? 4 : cell == CellK
 
 template <class T> struct Weights {  // the NamedTuple of reference/weights.py, borrowed
   In<T> Wx, Wh, bx, bh;
-  explicit Weights(nb::tuple w)
-      : Wx(nb::cast<In<T>>(w[0])), Wh(nb::cast<In<T>>(w[1])), bx(nb::cast<In<T>>(w[2])), bh(nb::cast<In<T>>(w[3])) {}
+  explicit Weights(nb::tuple w) : Wx(part(w, 0, "Wx")), Wh(part(w, 1, "Wh")), bx(part(w, 2, "bx")), bh(part(w, 3, "bh")) {}
+  static In<T> part(nb::tuple w, size_t n, const char* name) {
+    In<T> array;
+    if (w.size() != 4) throw nb::type_error("weights must be (Wx, Wh, bx, bh)");
+    if (!nb::try_cast(w[n], array)) throw nb::type_error((std::string(name) + " is no array of the type of the call").c_str());
+    return array;
+  }
   LayerWeights<T> checked(const Sizes& s) const {
     const long rows = gates_of(s.cell) * s.H;
     return {of_size(Wx, rows * s.I, "Wx"), of_size(Wh, rows * s.H, "Wh"), of_size(bx, rows, "bx"), of_size(bh, rows, "bh")};
@@ -76,10 +85,15 @@ template <class T> struct Saved {  // what forward keeps for backward; its buffe
 };
 
 template <class T> Sizes sizes_of(const std::string& cell, const std::string& f, const Weights<T>& w, nb::handle shape) {
-  const auto dims = nb::cast<std::pair<long, long>>(shape);
+  std::pair<long, long> dims;
+  if (!nb::try_cast(shape, dims)) throw nb::type_error("shape must be (T, B)");
   if (w.Wx.ndim() != 2 || w.Wh.ndim() != 2) throw std::invalid_argument("Wx and Wh must have two dimensions");
   if (dims.first < 1 || dims.second < 1 || w.Wx.shape(1) < 1 || w.Wh.shape(1) < 1)
     throw std::invalid_argument("T, B, I and H must be at least 1");
+  long size;
+  if (__builtin_mul_overflow(dims.first, dims.second, &size) ||
+      __builtin_mul_overflow(size, static_cast<long>(std::max(w.Wx.size(), w.Wh.size())), &size) || size > kMostElements)
+    throw std::invalid_argument("T and B are larger than any array");
   return {cell_kind(cell), activation(f), dims.first, dims.second, static_cast<long>(w.Wx.shape(1)), static_cast<long>(w.Wh.shape(1))};
 }
 
@@ -197,7 +211,7 @@ template <class T> class Stack {
 template <class T> nb::ndarray<nb::numpy, T> empty(std::vector<size_t> shape) {
   size_t size = 1;
   for (size_t n : shape)
-    if (__builtin_mul_overflow(size, n, &size)) throw std::bad_alloc();
+    if (__builtin_mul_overflow(size, n, &size) || size > kMostElements) throw std::bad_alloc();
   auto* buffer = new Buffer<T>(size);
   nb::capsule owner(buffer, [](void* p) noexcept { delete static_cast<Buffer<T>*>(p); });
   return {buffer->data(), shape.size(), shape.data(), owner};
@@ -209,20 +223,23 @@ template <class T> void elementwise(const std::string& function, In<T> x, Out<T>
   kernels<T>().elementwise(which, x.data(), of_size(y, static_cast<long>(x.size()), "y"), static_cast<long>(x.size()));
 }
 
+// What is written to is taken as it is (noconvert): the results would be lost in a converted copy.
 template <class T> void define(nb::module_& m, const char* saved, const char* stack, const char* empty_name) {
   m.def(empty_name, empty<T>, "shape"_a);
   nb::class_<Saved<T>>(m, saved);
   m.def("forward", forward<T>, "cell"_a, "activation"_a, "shape"_a, "x"_a.none(), "tokens"_a.none(), "h0"_a, "c0"_a.none(), "weights"_a,
-        "y"_a, "hn"_a, "cn"_a.none(), "save"_a);
+        "y"_a.noconvert(), "hn"_a.noconvert(), "cn"_a.none().noconvert(), "save"_a);
   m.def("backward", backward<T>, "saved"_a, "x"_a.none(), "tokens"_a.none(), "h0"_a, "c0"_a.none(), "weights"_a, "y"_a, "dy"_a.none(),
-        "dhn"_a.none(), "dcn"_a.none(), "dx"_a.none(), "dh0"_a.none(), "dc0"_a.none(), "dWx"_a, "dWh"_a, "dbx"_a, "dbh"_a);
-  m.def("softmax_cross_entropy", softmax_cross_entropy<T>, "h"_a, "Wy"_a, "by"_a, "targets"_a, "row_weights"_a.none(), "losses"_a,
-        "dh"_a.none(), "dWy"_a.none(), "dby"_a.none());
-  m.def("elementwise", elementwise<T>, "function"_a, "x"_a, "y"_a);
+        "dhn"_a.none(), "dcn"_a.none(), "dx"_a.none().noconvert(), "dh0"_a.none().noconvert(),
+        "dc0"_a.none().noconvert(), "dWx"_a.noconvert(), "dWh"_a.noconvert(), "dbx"_a.noconvert(), "dbh"_a.noconvert());
+  m.def("softmax_cross_entropy", softmax_cross_entropy<T>, "h"_a, "Wy"_a, "by"_a, "targets"_a, "row_weights"_a.none(),
+        "losses"_a.noconvert(),
+        "dh"_a.none().noconvert(), "dWy"_a.none().noconvert(), "dby"_a.none().noconvert());
+  m.def("elementwise", elementwise<T>, "function"_a, "x"_a, "y"_a.noconvert());
   nb::class_<Stack<T>>(m, stack)
       .def(nb::init<const std::string&, const std::string&, std::vector<nb::tuple>, In<T>, In<T>>(), "cell"_a, "activation"_a, "layers"_a,
            "Wy"_a, "by"_a)
-      .def("step", &Stack<T>::step, "x"_a.none(), "tokens"_a.none(), "state"_a, "logits"_a);
+      .def("step", &Stack<T>::step, "x"_a.none(), "tokens"_a.none(), "state"_a.noconvert(), "logits"_a.noconvert());
 }
 
 }  // namespace

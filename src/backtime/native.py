@@ -35,6 +35,12 @@ def can_run(x: Array | Integers, weights: Weights, **options: Any) -> str | None
     return None
 
 
+def _contiguous(a: Any, dtype: Any = None) -> Any:
+    """In C order and aligned, as the engine reads it; a copy only where it is not."""
+    a = np.ascontiguousarray(a, dtype)
+    return a if a.flags.aligned else a.copy()
+
+
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """An array to be written; a large one comes from the engine's pool, whose pages need not be made anew."""
     if math.prod(shape) < 4096:
@@ -49,8 +55,8 @@ def _empty_like(a: Array) -> Array:
 def _split_input(x: Array | Integers) -> tuple[Array | None, Integers | None]:
     """(x, tokens): floats, or integers as one-hot columns."""
     if x.dtype.kind == "f":
-        return np.ascontiguousarray(x), None
-    return None, np.ascontiguousarray(x, dtype=np.int64)
+        return _contiguous(x), None
+    return None, _contiguous(x, dtype=np.int64)
 
 
 def forward(
@@ -66,11 +72,10 @@ def forward(
     """See ``kernels.forward``; arguments are already checked."""
     T, B = x.shape[:2]
     H, dtype = weights.Wh.shape[1], weights.Wh.dtype
-    weights = Weights(*map(np.ascontiguousarray, weights))
+    weights = Weights(*map(_contiguous, weights))
     parts = 2 if cell == "lstm" else 1
     state = tuple(
-        np.zeros((B, H), dtype) if s is None else np.ascontiguousarray(s, dtype)
-        for s in state or (None,) * parts
+        np.zeros((B, H), dtype) if s is None else _contiguous(s, dtype) for s in state or (None,) * parts
     )
     y = _empty((T, B, H), dtype)
     last = tuple(_empty((B, H), dtype) for _ in state)
@@ -88,7 +93,7 @@ def backward(
     x, tokens = _split_input(saved.x)
 
     def optional(a: Array | None) -> Array | None:
-        return None if a is None else np.ascontiguousarray(a, dtype)
+        return None if a is None else _contiguous(a, dtype)
 
     dx = _empty_like(x) if need_dx and x is not None else None
     dstate0 = tuple(_empty_like(s) for s in saved.state) if need_dstate else None
@@ -107,7 +112,7 @@ def softmax_cross_entropy(
 ) -> tuple[Array, tuple[Array, Array, Array] | None]:
     """See ``kernels.softmax_cross_entropy``."""
     R, dtype = len(h), Wy.dtype
-    h, Wy, by = (np.ascontiguousarray(a, dtype) for a in (h, Wy, by))
+    h, Wy, by = (_contiguous(a, dtype) for a in (h, Wy, by))
     if row_weights is None:
         row_weights = np.full(R, 1 / max(R, 1), dtype)
     losses = np.empty(R, dtype)
@@ -116,8 +121,8 @@ def softmax_cross_entropy(
         h,
         Wy,
         by,
-        np.ascontiguousarray(targets, dtype=np.int64),
-        np.ascontiguousarray(row_weights, dtype),
+        _contiguous(targets, dtype=np.int64),
+        _contiguous(row_weights, dtype),
         losses,
         *(grads or (None, None, None)),
     )
@@ -130,8 +135,8 @@ def make_stack(
     """The engine's prepared network, for ``step``."""
     dtype = layers[0].Wh.dtype
     kind = _engine.Stack32 if dtype == np.float32 else _engine.Stack64
-    packed = [tuple(np.ascontiguousarray(a, dtype) for a in w) for w in layers]
-    return kind(cell, activation, packed, np.ascontiguousarray(Wy, dtype), np.ascontiguousarray(by, dtype))
+    packed = [tuple(_contiguous(a, dtype) for a in w) for w in layers]
+    return kind(cell, activation, packed, _contiguous(Wy, dtype), _contiguous(by, dtype))
 
 
 def step(stack: Any, x: Array | Integers, state: list[Array], by: Array) -> Array:
