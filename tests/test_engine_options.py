@@ -1,4 +1,4 @@
-"""The engine with every option, packed, reversed, both ways: the reference's numbers, and nothing changes a bit."""
+"""The engine with every option, packed, reversed, both ways: it agrees, and nothing changes a bit."""
 
 from typing import Any
 

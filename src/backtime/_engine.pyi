@@ -12,7 +12,7 @@ class Saved64: ...
 
 class Stack32:
     def __init__(
-        self, cell: str, activation: str, layers: list[tuple[_Array, ...]], Wy: _Array, by: _Array
+        self, cell: str, options: tuple[Any, ...], layers: list[tuple[Any, ...]], Wy: _Array, by: _Array
     ) -> None: ...
     def step(self, x: _Array | None, tokens: _Array | None, state: list[_Array], logits: _Array) -> None: ...
 
@@ -22,36 +22,20 @@ def empty32(shape: tuple[int, ...]) -> NDArray[np.float32]: ...
 def empty64(shape: tuple[int, ...]) -> NDArray[np.float64]: ...
 def forward(
     cell: str,
-    activation: str,
     shape: tuple[int, int],
+    batch_sizes: _Array | None,
     x: _Array | None,
     tokens: _Array | None,
-    h0: _Array,
-    c0: _Array | None,
-    weights: tuple[_Array, ...],
+    directions: list[tuple[Any, ...]],  # reverse, h0, c0, weights, options, hn, cn
     y: _Array,
-    hn: _Array,
-    cn: _Array | None,
     save: bool,
-) -> Saved32 | Saved64 | None: ...
+) -> list[Saved32] | list[Saved64] | None: ...
 def backward(
-    saved: Any,
     x: _Array | None,
     tokens: _Array | None,
-    h0: _Array,
-    c0: _Array | None,
-    weights: tuple[_Array, ...],
     y: _Array,
     dy: _Array | None,
-    dhn: _Array | None,
-    dcn: _Array | None,
-    dx: _Array | None,
-    dh0: _Array | None,
-    dc0: _Array | None,
-    dWx: _Array,
-    dWh: _Array,
-    dbx: _Array,
-    dbh: _Array,
+    directions: list[tuple[Any, ...]],  # saved, h0, c0, weights, options, dhn, dcn, dx, dh0, dc0, dweights
 ) -> None: ...
 def softmax_cross_entropy(
     h: _Array,

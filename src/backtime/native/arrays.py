@@ -1,0 +1,34 @@
+"""Arrays as the engine reads and writes them: contiguous, aligned, of one type."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from backtime import _engine
+from backtime.reference.weights import Array, Integers
+
+
+def contiguous(a: Any, dtype: Any = None) -> Any:
+    """In C order and aligned; a copy only where it is not."""
+    a = np.ascontiguousarray(a, dtype)
+    return a if a.flags.aligned else a.copy()
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """An array to be written; a large one comes from the engine's pool, whose pages need not be made anew."""
+    if math.prod(shape) < 4096:
+        return np.empty(shape, dtype)
+    return _engine.empty32(shape) if dtype == np.float32 else _engine.empty64(shape)
+
+
+def empty_like(a: Array) -> Array:
+    """``empty`` of the shape and type of ``a``."""
+    return empty(a.shape, a.dtype)
+
+
+def split_input(x: Array | Integers) -> tuple[Array | None, Integers | None]:
+    """(x, tokens): floats, or integers as one-hot columns."""
+    if x.dtype.kind == "f":
+        return contiguous(x), None
+    return None, contiguous(x, dtype=np.int64)

@@ -1,0 +1,54 @@
+"""The output unit, and whole networks stepped through time."""
+
+from typing import Any
+
+import numpy as np
+
+from backtime import _engine
+from backtime.native.arrays import contiguous, empty_like, split_input
+from backtime.native.options import engine_options, kernel
+from backtime.reference.weights import Array, Integers, Weights
+
+
+def softmax_cross_entropy(
+    h: Array, Wy: Array, by: Array, targets: Integers, row_weights: Array | None, gradient: bool
+) -> tuple[Array, tuple[Array, Array, Array] | None]:
+    """See ``kernels.softmax_cross_entropy``."""
+    R, dtype = len(h), Wy.dtype
+    h, Wy, by = (contiguous(a, dtype) for a in (h, Wy, by))
+    if row_weights is None:
+        row_weights = np.full(R, 1 / max(R, 1), dtype)
+    losses = np.empty(R, dtype)
+    grads = (empty_like(h), empty_like(Wy), empty_like(by)) if gradient else None
+    _engine.softmax_cross_entropy(
+        h,
+        Wy,
+        by,
+        contiguous(targets, dtype=np.int64),
+        contiguous(row_weights, dtype),
+        losses,
+        *(grads or (None, None, None)),
+    )
+    return losses, grads
+
+
+def make_stack(layers: list[Weights], cell: str, Wy: Array, by: Array, options: dict[str, Any]) -> Any:
+    """The engine's prepared network, for ``step``."""
+    dtype = layers[0].Wh.dtype
+    kind = _engine.Stack32 if dtype == np.float32 else _engine.Stack64
+    packed = [tuple([None if a is None else contiguous(a, dtype) for a in w]) for w in layers]
+    chosen = engine_options(options, None, False, dtype)
+    return kind(
+        kernel(cell, options),
+        chosen,
+        packed,
+        contiguous(Wy, dtype),
+        contiguous(by, dtype),
+    )
+
+
+def step(stack: Any, x: Array | Integers, state: list[Array], by: Array) -> Array:
+    """Logits (B, V) of one step; ``state`` is advanced in place."""
+    logits = np.empty((len(x), len(by)), by.dtype)
+    stack.step(*split_input(x), state, logits)
+    return logits
