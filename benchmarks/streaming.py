@@ -1,7 +1,6 @@
 """One step of an LSTM from Python, one sequence, the state kept: what a stream of single values costs.
 
-``backtime`` is ``kernels.Stack``, weights prepared once, which makes the product of an output of one number
-besides; ``kernels`` is ``kernels.forward`` of a single step. Peers: ``torch.nn.LSTM``, ``torch.nn.LSTMCell``,
+``backtime`` is a stream of ``kernels.Stack``, weights prepared once; ``kernels`` is ``kernels.forward`` of a single step. Peers: ``torch.nn.LSTM``, ``torch.nn.LSTMCell``,
 ONNX Runtime.
 """
 
@@ -42,14 +41,7 @@ def make_sides(stock: torch.nn.LSTM) -> dict[str, Step]:
 
 
 def _stack(weights: Weights) -> Step:
-    stack = kernels.Stack([weights], "lstm", np.zeros((1, H), np.float32), np.zeros(1, np.float32))
-    state = stack.zero_state()
-
-    def step(x: np.ndarray) -> np.ndarray:
-        stack.step(x, state)
-        return state[0]
-
-    return step
+    return kernels.Stack([weights], "lstm").stream().step
 
 
 def _kernels(weights: Weights) -> Step:

@@ -23,7 +23,7 @@ template <class T> void elementwise(const std::string& function, In<T> x, Out<T>
 }
 
 // What is written to is taken as it is (noconvert): the results would be lost in a converted copy.
-template <class T> void define(nb::module_& m, const char* saved, const char* stack, const char* empty_name) {
+template <class T> void define(nb::module_& m, const char* saved, const char* stack, const char* stream, const char* empty_name) {
   m.def(empty_name, empty<T>, "shape"_a);
   nb::class_<Saved<T>>(m, saved);
   m.def("forward", forward<T>, "cell"_a, "shape"_a, "batch_sizes"_a.none(), "x"_a.none(), "tokens"_a.none(), "directions"_a,
@@ -33,8 +33,15 @@ template <class T> void define(nb::module_& m, const char* saved, const char* st
         "losses"_a.noconvert(), "dh"_a.none().noconvert(), "dWy"_a.none().noconvert(), "dby"_a.none().noconvert());
   m.def("elementwise", elementwise<T>, "function"_a, "x"_a, "y"_a.noconvert());
   nb::class_<Stack<T>>(m, stack)
-      .def(nb::init<const std::string&, nb::tuple, std::vector<nb::tuple>, In<T>, In<T>>(), "cell"_a, "options"_a, "layers"_a, "Wy"_a, "by"_a)
+      .def(nb::init<const std::string&, nb::tuple, std::vector<nb::tuple>, Maybe<In<T>>, Maybe<In<T>>>(), "cell"_a, "options"_a, "layers"_a,
+           "Wy"_a.none(), "by"_a.none())
       .def("step", &Stack<T>::step, "x"_a.none(), "tokens"_a.none(), "state"_a.noconvert(), "logits"_a.noconvert());
+  nb::class_<Stream<T>>(m, stream)
+      .def(nb::init<const Stack<T>&, long>(), "stack"_a, "B"_a, nb::keep_alive<1, 2>())
+      .def("step", &Stream<T>::step_token, "x"_a.noconvert())
+      .def("step", &Stream<T>::step, "x"_a.noconvert())
+      .def("step", &Stream<T>::step_tokens, "x"_a.noconvert())
+      .def_prop_ro("state", &Stream<T>::state);
 }
 
 }  // namespace
@@ -43,8 +50,8 @@ template <class T> void define(nb::module_& m, const char* saved, const char* st
 NB_MODULE(_engine, m) {
   using namespace backtime;
   m.doc() = "The compiled engine; backtime.kernels is its front.";
-  define<float>(m, "Saved32", "Stack32", "empty32");
-  define<double>(m, "Saved64", "Stack64", "empty64");
+  define<float>(m, "Saved32", "Stack32", "Stream32", "empty32");
+  define<double>(m, "Saved64", "Stack64", "Stream64", "empty64");
   m.def("isa", [] { return std::string(isa_name()); });
   m.def("fma_peak", [](int milliseconds) { return kernels<float>().fma_peak(milliseconds); }, "milliseconds"_a,
         nb::call_guard<nb::gil_scoped_release>(), "Flops a second of this thread in float32 multiply-adds on registers.");

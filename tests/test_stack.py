@@ -70,3 +70,60 @@ def test_what_does_not_hold_for_every_step_is_refused() -> None:
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=f"^{message}"):
             kernels.Stack([weights], cell, np.eye(6), np.zeros(6), **options)
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize(("cell", "extras", "options"), NETWORKS)
+def test_a_stream_is_the_stack_with_a_state_of_its_own(
+    cell: str, extras: tuple[str, ...], options: dict[str, Any], backend: str
+) -> None:
+    layers, rng = layers_of(cell, extras), np.random.default_rng(4)
+    x = rng.standard_normal((5, 2, 5))
+    for head in ((), (rng.standard_normal((7, layers[1].Wh.shape[1])), rng.standard_normal(7))):
+        stack = kernels.Stack(layers, cell, *head, backend=backend, **options)
+        stream, state = stack.stream(2), stack.zero_state(2)
+        for t in range(5):
+            expected = stack.step(x[t], state)
+            np.testing.assert_array_equal(stream.step(x[t]), expected)
+            assert all(np.array_equal(a, b) for a, b in zip(stream.state, state, strict=True))
+        if not head:
+            np.testing.assert_array_equal(expected, state[-2 if cell == "lstm" else -1])
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_a_stream_takes_integers_other_types_and_a_state_written_between_steps(backend: str) -> None:
+    layers = layers_of("lstm", ())
+    stream, other = (kernels.Stack(layers, "lstm", backend=backend).stream() for _ in range(2))
+    vector = np.zeros((1, 5), np.float32)
+    vector[0, 3] = 1
+    first = stream.step(3).copy()
+    np.testing.assert_array_equal(other.step(vector), first)
+    np.testing.assert_array_equal(stream.step(np.array([3], np.int32)), other.step(vector[:, ::1]))
+    for part in stream.state:
+        part[...] = 0
+    np.testing.assert_array_equal(stream.step(3), first)
+    embedded = kernels.Stack(layers, "lstm", embedding=np.eye(5)[::-1].copy(), backend=backend).stream()
+    np.testing.assert_array_equal(embedded.step(1), first)
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_what_a_stream_refuses(backend: str) -> None:
+    stack = kernels.Stack(layers_of("gru", ()), "gru", backend=backend)
+    with pytest.raises(UsageError, match="B is 0; expected a whole number from 1"):
+        stack.stream(0)
+    stream = stack.stream()
+    before = [part.copy() for part in stream.state]
+    for x, message in [
+        (5, "x has values from 5 to 5; expected 0 to 4"),
+        (np.array([-1]), "x has values from -1 to -1; expected 0 to 4"),
+        (
+            np.zeros((1, 4)),
+            r"x has shape \(1, 4\), type float64; expected floats \(1, 5\) or integers \(1,\)",
+        ),
+        (np.zeros((2, 5)), r"x has shape \(2, 5\)"),
+        ("a", "x has shape"),
+        (None, "x has shape"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            stream.step(x)
+    assert all(np.array_equal(a, b) for a, b in zip(stream.state, before, strict=True))

@@ -18,17 +18,18 @@ if backends.available():
 class Stack:
     """Layers and their output product with the weights prepared once, for inference step by step.
 
-    ``layers`` are the weights from the bottom up, ``Wy`` (V, P) and ``by`` (V,) the output product,
-    ``embedding`` (V, I) the vectors that integers stand for (without it they are one-hot input). Options are
-    those of ``kernels.forward`` that hold for every step: no ``h_mask``, no ``reset``, no array.
+    ``layers`` are the weights from the bottom up, ``Wy`` (V, P) and ``by`` (V,) the output product (without
+    them the output is h of the last layer, and V is P), ``embedding`` (V, I) the vectors that integers stand
+    for (without it they are one-hot input). Options are those of ``kernels.forward`` that hold for every step:
+    no ``h_mask``, no ``reset``, no array.
     """
 
     def __init__(
         self,
         layers: list[Weights],
         cell: str,
-        Wy: Array,
-        by: Array,
+        Wy: Array | None = None,
+        by: Array | None = None,
         *,
         backend: str = "auto",
         embedding: Array | None = None,
@@ -36,8 +37,11 @@ class Stack:
     ) -> None:
         """Pack the weights for the engine; later changes to the arrays are not seen."""
         _check(layers, cell, options)
+        if (Wy is None) != (by is None):
+            raise UsageError(f"{'Wy' if Wy is None else 'by'} is None; expected Wy and by, or neither")
         self.layers, self.cell, self.Wy, self.by = layers, cell, Wy, by
         self.embedding, self.options = embedding, options
+        self.outputs = layers[-1].Wh.shape[1] if by is None else len(by)
         native_here = backends.goes_native(backend, np.zeros((1, 1), np.int64), *layers)
         self._engine = native.make_stack(layers, cell, Wy, by, options) if native_here else None
 
@@ -54,7 +58,7 @@ class Stack:
         if self.embedding is not None:
             x = self.embedding[x]
         if self._engine is not None:
-            return native.step(self._engine, x, state, self.by)
+            return native.step(self._engine, x, state, self.outputs)
         for layer, weights in enumerate(self.layers):
             n = len(state) // len(self.layers)
             own = state[layer * n : (layer + 1) * n]
@@ -62,7 +66,58 @@ class Stack:
             for old, new in zip(own, last, strict=True):
                 old[...] = new
             x = y[0]
-        return x @ self.Wy.T + self.by
+        h: Any = x
+        return h if self.Wy is None or self.by is None else h @ self.Wy.T + self.by
+
+    def stream(self, B: int = 1) -> "Stream":
+        """A place in ``B`` sequences, from a state of zeros: the quickest way to take one step at a time."""
+        return Stream(self, B)
+
+
+class Stream:
+    """Reads one step at a time and keeps its own state; made by ``Stack.stream``.
+
+    ``state`` has for each layer h (B, P), and c (B, H) for the LSTM; its arrays may be read and written
+    between steps.
+    """
+
+    def __init__(self, stack: Stack, B: int) -> None:
+        """Start from zeros."""
+        if isinstance(B, bool) or not isinstance(B, int) or B < 1:
+            raise UsageError(f"B is {B!r}; expected a whole number from 1")
+        self._stack = stack
+        self._engine = None if stack._engine is None else native.make_stream(stack._engine, B)
+        self.state: list[Array] = stack.zero_state(B) if self._engine is None else self._engine.state
+
+    def step(self, x: Array | Integers | int) -> Array:
+        """The output (B, V) after one step of ``x``: (B, I), integers (B,), or one integer where B is 1.
+
+        The array belongs to the stream, whose next step overwrites it.
+        """
+        if self._engine is None or self._stack.embedding is not None:
+            return self._slowly(x)
+        try:
+            return self._engine.step(x)  # type: ignore[no-any-return]
+        except (TypeError, ValueError):
+            return self._slowly(x)  # another type or layout, or an error to say in the house's words
+
+    def _slowly(self, x: Any) -> Array:
+        B, I = len(self.state[0]), self._stack.layers[0].Wx.shape[1]
+        x = np.atleast_1d(x)
+        size = (B,) if x.dtype.kind in "iu" else (B, I)
+        if x.shape != size or x.dtype.kind not in "iuf":
+            raise UsageError(
+                f"x has shape {x.shape}, type {x.dtype}; expected floats {(B, I)} or integers {(B,)}"
+            )
+        if x.dtype.kind in "iu" and x.size and not 0 <= x.min() <= x.max() < self._limit():
+            raise UsageError(f"x has values from {x.min()} to {x.max()}; expected 0 to {self._limit() - 1}")
+        if x.dtype.kind == "f":
+            x = np.ascontiguousarray(x, self.state[0].dtype)
+        return self._stack.step(x, self.state)
+
+    def _limit(self) -> int:
+        table = self._stack.embedding
+        return self._stack.layers[0].Wx.shape[1] if table is None else len(table)
 
 
 def _check(layers: list[Weights], cell: str, options: dict[str, Any]) -> None:
@@ -72,6 +127,8 @@ def _check(layers: list[Weights], cell: str, options: dict[str, Any]) -> None:
     for name, value in options.items():
         if isinstance(value, np.ndarray):
             raise UsageError(f"{name} is an array; expected what holds for every step of a stack")
+    if not layers:
+        raise UsageError("layers is empty; expected the weights of at least one")
     for weights in layers:
         check_weights(cell, weights)
         P = weights.Wh.shape[1]

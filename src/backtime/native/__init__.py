@@ -2,7 +2,7 @@
 
 from backtime.native.layer import Direction, Saved, backward, can_run, forward
 from backtime.native.options import one_kernel
-from backtime.native.output import make_stack, softmax_cross_entropy, step
+from backtime.native.output import make_stack, make_stream, softmax_cross_entropy, step
 
 __all__ = [
     "Direction",
@@ -11,6 +11,7 @@ __all__ = [
     "can_run",
     "forward",
     "make_stack",
+    "make_stream",
     "one_kernel",
     "softmax_cross_entropy",
     "step",

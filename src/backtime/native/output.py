@@ -32,23 +32,24 @@ def softmax_cross_entropy(
     return losses, grads
 
 
-def make_stack(layers: list[Weights], cell: str, Wy: Array, by: Array, options: dict[str, Any]) -> Any:
-    """The engine's prepared network, for ``step``."""
+def make_stack(
+    layers: list[Weights], cell: str, Wy: Array | None, by: Array | None, options: dict[str, Any]
+) -> Any:
+    """The engine's prepared network, for ``step``; without ``Wy`` its output is h of the last layer."""
     dtype = layers[0].Wh.dtype
     kind = _engine.Stack32 if dtype == np.float32 else _engine.Stack64
     packed = [tuple([None if a is None else contiguous(a, dtype) for a in w]) for w in layers]
-    chosen = engine_options(options, None, False, dtype)
-    return kind(
-        kernel(cell, options),
-        chosen,
-        packed,
-        contiguous(Wy, dtype),
-        contiguous(by, dtype),
-    )
+    head = [None if a is None else contiguous(a, dtype) for a in (Wy, by)]
+    return kind(kernel(cell, options), engine_options(options, None, False, dtype), packed, *head)
 
 
-def step(stack: Any, x: Array | Integers, state: list[Array], by: Array) -> Array:
-    """Logits (B, V) of one step; ``state`` is advanced in place."""
-    logits = np.empty((len(x), len(by)), by.dtype)
-    stack.step(*split_input(x), state, logits)
-    return logits
+def step(stack: Any, x: Array | Integers, state: list[Array], V: int) -> Array:
+    """The output (B, V) of one step; ``state`` is advanced in place."""
+    output = np.empty((len(x), V), state[0].dtype)
+    stack.step(*split_input(x), state, output)
+    return output
+
+
+def make_stream(stack: Any, B: int) -> Any:
+    """A place in B sequences with the state inside the engine."""
+    return (_engine.Stream32 if isinstance(stack, _engine.Stack32) else _engine.Stream64)(stack, B)

@@ -1,7 +1,6 @@
 """A trained language model on NumPy and the engine alone."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -106,19 +105,17 @@ class Stream:
 
     def __init__(self, stack: kernels.Stack, state: State | None, V: int) -> None:
         """Start from a copy of ``state``."""
-        self.state: State = stack.zero_state(1)
+        stream = stack.stream()
+        self.state: State = stream.state
         if state is not None:
             _copy_into(self.state, state)
-        self._step, self._size = stack.step, V
-        self._token: Any = np.zeros(1, np.int64)  # the engine's own integer type: no conversion at each step
+        self._step, self._size = stream.step, V
 
     def step(self, token: int) -> Array:
         """Read one symbol number; returns the logits (V,) of the next one."""
         if not 0 <= token < self._size:
             raise UsageError(f"token is {token}; expected 0 to {self._size - 1}")
-        self._token[0] = token
-        logits: Array = self._step(self._token, self.state)[0]
-        return logits
+        return self._step(int(token))[0].copy()  # type: ignore[no-any-return]
 
 
 def _until(gate: StopString, pieces: Iterator[str]) -> Iterator[str]:
