@@ -66,7 +66,7 @@ class Stack:
             for old, new in zip(own, last, strict=True):
                 old[...] = new
             x = y[0]
-        h: Any = x
+        h: Array = x  # type: ignore[assignment]  # an output of a layer, there being one at least
         return h if self.Wy is None or self.by is None else h @ self.Wy.T + self.by
 
     def stream(self, B: int = 1) -> "Stream":
