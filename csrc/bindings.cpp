@@ -8,9 +8,10 @@ namespace {
 
 // An array of undefined contents whose memory comes from the pool and goes back there with the array.
 template <class T> nb::ndarray<nb::numpy, T> empty(std::vector<size_t> shape) {
-  size_t size = 1;
+  size_t size = 1;  // of the strides too, which a dimension of 0 leaves as they are
   for (size_t n : shape)
-    if (__builtin_mul_overflow(size, n, &size) || size > kMostElements) throw std::bad_alloc();
+    if (__builtin_mul_overflow(size, std::max<size_t>(n, 1), &size) || size > kMostElements) throw std::bad_alloc();
+  if (std::count(shape.begin(), shape.end(), 0)) size = 0;
   auto* buffer = new Buffer<T>(size);
   nb::capsule owner(buffer, [](void* p) noexcept { delete static_cast<Buffer<T>*>(p); });
   return {buffer->data(), shape.size(), shape.data(), owner};
@@ -49,6 +50,7 @@ template <class T> void define(nb::module_& m, const char* saved, const char* st
 
 NB_MODULE(_engine, m) {
   using namespace backtime;
+  nb::set_leak_warnings(false);  // what a daemon thread holds when the process ends is no leak
   m.doc() = "The compiled engine; backtime.kernels is its front.";
   define<float>(m, "Saved32", "Stack32", "Stream32", "empty32");
   define<double>(m, "Saved64", "Stack64", "Stream64", "empty64");

@@ -58,7 +58,7 @@ struct Team {
   std::atomic<uint64_t> door{0};  // ticket << 32 | closed << 31 | how many have joined
   void (*function)(void*, const Member&) = nullptr;
   void* context = nullptr;
-  int most = 0;  // members at the most
+  std::atomic<int> most{0};  // members at the most; a worker that comes too late may read it while it is set anew
   Barrier* barrier = nullptr;
   std::atomic<bool> ending{false};
   static constexpr uint64_t kClosed = uint64_t(1) << 31;
@@ -87,7 +87,7 @@ struct Team {
     uint64_t now = door.load(std::memory_order_acquire);
     do {
       const bool open = static_cast<int>(now >> 32) == seen && !(now & kClosed);
-      if (!open || static_cast<int>(now & (kClosed - 1)) >= most - 1) return 0;
+      if (!open || static_cast<int>(now & (kClosed - 1)) >= most.load(std::memory_order_relaxed) - 1) return 0;
     } while (!door.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel));
     return static_cast<int>(now & (kClosed - 1)) + 1;
   }
@@ -106,7 +106,8 @@ struct Team {
     grow(count);
     count = std::min(count, static_cast<int>(workers.size()) + 1);
     Barrier own;
-    function = f, context = c, most = count, barrier = &own;
+    function = f, context = c, barrier = &own;
+    most.store(count, std::memory_order_relaxed);
     remaining.store(count - 1);
     const int next = ticket.load() + 1;
     door.store(static_cast<uint64_t>(static_cast<uint32_t>(next)) << 32, std::memory_order_release);

@@ -79,7 +79,8 @@ def backward(cell: str, one_hot: bool) -> dict[str, Any]:
     }
     return {
         "saved": saved, **kept, "dy": case.dy, "dhn": case.dstate[0],
-        "dcn": None if dc is None else case.dstate[1], "dx": None if one_hot else zeros(T, B, I), "dh0": zeros(B, H), "dc0": dc, **gradients,
+        "dcn": None if dc is None else case.dstate[1], "dx": None if one_hot else zeros(T, B, I),
+        "dh0": zeros(B, H), "dc0": dc, **gradients,
     }  # fmt: skip
 
 

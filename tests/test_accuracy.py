@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backtime import kernels
 from backtime.reference.weights import Array
 from cases import STATE, WEIGHTS, Case, cast, engine_or_skip, make, train_step
 
@@ -96,6 +97,8 @@ def excess(
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_and_gradients_err_at_most_twice_as_much_as_torch(kind: str, shape: tuple[int, ...]) -> None:
     engine_or_skip()
+    if kernels.engine_info()["isa"] == "baseline":
+        pytest.skip("without fused multiply-adds every product is rounded too: docs/soundness.md")
     case, truth, witness = question(kind, shape)
     found = train_step(KINDS[kind][0], case, "native", **KINDS[kind][3])
     assert excess(found, truth, witness, floor(kind, shape)) == {}

@@ -82,7 +82,7 @@ def relaid(part: Any, draw: Any) -> Any:
     return Weights(*parts) if isinstance(part, Weights) else tuple(parts)
 
 
-@fuzz(250)
+@fuzz(800)
 @given(data=st.data())
 def test_a_right_call_is_answered_as_the_reference_answers(data: Any) -> None:
     engine_or_skip()
@@ -208,10 +208,10 @@ def test_a_wrong_option_is_refused(name: str) -> None:
 def test_the_bare_bindings_do_not_crash() -> None:
     """fuzz_bindings.py prints each call before it makes it; the last one printed is the one that crashed."""
     engine_or_skip()
-    root = Path(__file__).parents[1]
-    path = os.pathsep.join(p for p in (str(root / "src"), str(root / "tests"), *sys.path) if p)
+    folder = Path(__file__).parent
+    path = os.pathsep.join(p for p in (str(folder), *sys.path) if p)
     done = subprocess.run(
-        [sys.executable, str(root / "tests" / "fuzz_bindings.py"), str(4000 * TIMES)],
+        [sys.executable, str(folder / "fuzz_bindings.py"), str(8000 * TIMES)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -6,7 +6,6 @@ Every program runs in a process of its own, with a time limit: what is tested fo
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -151,8 +150,7 @@ assert same(call(), expected)
 
 
 def run(program: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[1]
-    path = os.pathsep.join(p for p in (str(root / "src"), *sys.path) if p)
+    path = os.pathsep.join(p for p in sys.path if p)
     return subprocess.run(
         [sys.executable, "-c", BEGIN + program],
         env={**os.environ, "PYTHONPATH": path},
