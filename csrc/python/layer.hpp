@@ -86,6 +86,10 @@ template <class T> struct Saved {  // what forward keeps for backward; its buffe
   Sizes sizes;
   std::vector<long> offsets;
   Buffer<T> gates, cells, inner, norm;
+  std::vector<std::pair<long, long>> state_shapes() const {  // of h, and of c for the lstm
+    if (sizes.cell != CellKind::lstm) return {{sizes.steps.B, sizes.P}};
+    return {{sizes.steps.B, sizes.P}, {sizes.steps.B, sizes.H}};
+  }
   Kept<T> kept() const { return {gates.data(), cells.data(), inner.data(), norm.data()}; }
 };
 
@@ -101,10 +105,22 @@ inline std::vector<long> offsets_of(const Maybe<Tokens>& batch_sizes, long T, lo
   return offsets;
 }
 
-template <class T> void check_states(const Sizes& s, const Maybe<In<T>>& c0, bool cn) {
-  const bool lstm = s.cell == CellKind::lstm;
-  if (lstm != c0.has_value() || lstm != cn) throw std::invalid_argument("c0, cn and dc0 belong to the lstm, and to it alone");
-}
+// The start of a direction: h0, and c0 for the lstm; zeros for None.
+template <class T> class Start {
+  Maybe<In<T>> h0_, c0_;
+  Buffer<T> zeros_;
+
+ public:
+  const T *h0, *c0;
+  Start(const nb::tuple& direction, const Sizes& s) : h0_(item<In<T>>(direction, 1, "h0")), c0_(item<In<T>>(direction, 2, "c0")) {
+    const bool lstm = s.cell == CellKind::lstm;
+    const long B = s.steps.B, widest = lstm ? std::max(s.H, s.P) : s.P;
+    if (c0_ && !lstm) throw std::invalid_argument("c0 belongs to the lstm");
+    if (!h0_ || (lstm && !c0_)) zeros_ = Buffer<T>(B * widest), std::fill(zeros_.data(), zeros_.data() + B * widest, T(0));
+    h0 = h0_ ? of_size(h0_, B * s.P, "h0") : zeros_.data();
+    c0 = c0_ ? of_size(c0_, B * s.H, "c0") : lstm ? zeros_.data() : nullptr;
+  }
+};
 
 // directions: one or two of (reverse, h0, c0, weights, options, hn, cn); y has their outputs side by side.
 template <class T>
@@ -117,7 +133,8 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
   std::vector<ForwardCall<T>> calls;
   std::vector<Saved<T>> saved;
   std::vector<OptionArrays<T>> options;  // their arrays live until the call is over
-  saved.reserve(n), options.reserve(n);
+  std::vector<Start<T>> starts;
+  saved.reserve(n), options.reserve(n), starts.reserve(n);
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
     if (direction.size() != 7) throw std::invalid_argument("a direction has 7 parts");
@@ -130,13 +147,12 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
     options.emplace_back(nb::cast<nb::tuple>(direction[4]), s);
     const Lengths lengths = k.lengths(s, weights);
     if (save) own.gates = Buffer<T>(lengths.gates), own.cells = Buffer<T>(lengths.cells), own.inner = Buffer<T>(lengths.inner), own.norm = Buffer<T>(lengths.norm);
-    const Maybe<In<T>> h0 = item<In<T>>(direction, 1, "h0"), c0 = item<In<T>>(direction, 2, "c0");
+    const Start<T>& start = starts.emplace_back(direction, s);
     const Maybe<Out<T>> hn = item<Out<T>>(direction, 5, "hn"), cn = item<Out<T>>(direction, 6, "cn");
-    if (!h0 || !hn) throw std::invalid_argument("h0 and hn are needed");
-    check_states<T>(s, c0, cn.has_value());
+    if (!hn || cn.has_value() != (s.cell == CellKind::lstm)) throw std::invalid_argument("hn is needed, and cn by the lstm alone");
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
     calls.push_back({s, options.back().options, of_size(x, R * s.I, "x"), tokens ? tokens_below(*tokens, R, s.I, "x") : nullptr,
-                     of_size(h0, B * P, "h0"), of_size(c0, B * s.H, "c0"), weights, nullptr, of_size(y, R * ldy, "y") + d * P, ldy,
+                     start.h0, start.c0, weights, nullptr, of_size(y, R * ldy, "y") + d * P, ldy,
                      of_size(hn, B * P, "hn"), of_size(cn, B * s.H, "cn"), own.kept()});
   }
   {
@@ -159,7 +175,8 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
   if (x.has_value() == tokens.has_value()) throw std::invalid_argument("exactly one of x and tokens is needed");
   std::vector<BackwardCall<T>> calls;
   std::vector<OptionArrays<T>> options;
-  options.reserve(n);
+  std::vector<Start<T>> starts;
+  options.reserve(n), starts.reserve(n);
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
     if (direction.size() != 11) throw std::invalid_argument("a direction has 11 parts");
@@ -168,16 +185,14 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     const Weights<T> w(nb::cast<nb::tuple>(direction[3]));
     const LayerWeights<T> weights = w.checked(s);
     options.emplace_back(nb::cast<nb::tuple>(direction[4]), s);
-    const Maybe<In<T>> h0 = item<In<T>>(direction, 1, "h0"), c0 = item<In<T>>(direction, 2, "c0");
+    const Start<T>& start = starts.emplace_back(direction, s);
     const Maybe<Out<T>> dx = item<Out<T>>(direction, 7, "dx"), dh0 = item<Out<T>>(direction, 8, "dh0"), dc0 = item<Out<T>>(direction, 9, "dc0");
-    if (!h0) throw std::invalid_argument("h0 is needed");
     if (tokens && dx) throw std::invalid_argument("integer input has no gradient dx");
-    check_states<T>(s, c0, s.cell == CellKind::lstm);
-    if (dh0.has_value() != dc0.has_value() && s.cell == CellKind::lstm) throw std::invalid_argument("dh0 and dc0 come together");
+    if (dc0.has_value() != (dh0 && s.cell == CellKind::lstm)) throw std::invalid_argument("dc0 comes with dh0, for the lstm alone");
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
     const T* upstream = of_size(dy, R * ldy, "dy");
     calls.push_back({s, options.back().options, of_size(x, R * s.I, "x"), tokens ? tokens_below(*tokens, R, s.I, "x") : nullptr,
-                     of_size(h0, B * P, "h0"), of_size(c0, B * s.H, "c0"), weights, of_size(y, R * ldy, "y") + d * P, ldy,
+                     start.h0, start.c0, weights, of_size(y, R * ldy, "y") + d * P, ldy,
                      saved.kept(), upstream ? upstream + d * P : nullptr, ldy,
                      of_size(item<In<T>>(direction, 5, "dhn"), B * P, "dhn"), of_size(item<In<T>>(direction, 6, "dcn"), B * s.H, "dcn"),
                      of_size(dx, R * s.I, "dx"), of_size(dh0, B * P, "dh0"), of_size(dc0, B * s.H, "dc0"),
