@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from backtime import kernels
-from backtime.reference.weights import Array, Weights
-from cases import CELLS, STATE, WEIGHTS, Case, cast, make, train_step
+from backtime.reference.weights import Array, Weights, each
+from cases import STATE, Case, cast, cast_options, make, train_step
 from numeric import check_gradients
 
 # torch sums in another order with other functions, in float64 through at most 7 steps: a few 1e-15 each
@@ -16,12 +16,13 @@ TORCH_TOLERANCE = 1e-13
 def check_layer(cell: str, case: Case, backend: str, **options: Any) -> None:
     """Numeric differentiation of y and the last state by x, the first state and every weight."""
     names = STATE[cell]
-    arguments = {**dict(zip(names, case.state, strict=True)), **case.weights._asdict()}
+    given = existing(case.weights)
+    arguments = {**dict(zip(names, case.state, strict=True)), **given}
     if case.x.dtype.kind == "f":
         arguments["x"] = case.x
 
     def run(values: dict[str, Array]) -> tuple[Array, tuple[Array, ...], Any]:
-        weights = Weights(*(values[name] for name in WEIGHTS))
+        weights = Weights(**{name: values[name] for name in given})
         state = tuple(values[name] for name in names)
         x = values.get("x", case.x)
         return kernels.forward(cell, x, state, weights, backend=backend, **options)
@@ -32,7 +33,7 @@ def check_layer(cell: str, case: Case, backend: str, **options: Any) -> None:
 
     def backward(dy: Array, *dlast: Array, **values: Array) -> dict[str, Array]:
         dx, dstate, dweights = kernels.backward(run(values)[2], dy, dlast)
-        found = {**dict(zip(names, dstate, strict=True)), **dweights._asdict()}
+        found = {**dict(zip(names, dstate, strict=True)), **existing(dweights)}
         return found if dx is None else found | {"x": dx}
 
     check_gradients(forward, backward, arguments)
@@ -56,7 +57,7 @@ def assert_agrees(cell: str, case: Case, backend: str, **options: Any) -> None:
     the reference's products are BLAS's, in several chains, the engine's is one chain over k, and the worst
     of a thousand elements is some times the typical one (the need at these shapes is for 4.1).
     """
-    expected = train_step(cell, cast(case, np.float64), **options)
+    expected = train_step(cell, cast(case, np.float64), **cast_options(options, np.float64))
     found = train_step(cell, case, backend, **options)
     if case.weights.Wh.dtype == np.float64:
         assert_close(found, expected, 1e-13)
@@ -70,32 +71,37 @@ def assert_agrees(cell: str, case: Case, backend: str, **options: Any) -> None:
         assert error <= 2 * allowed + floor, f"{name} errs by {error:.3g}, the reference by {allowed:.3g}"
 
 
-def assert_chunks_are_the_whole(cell: str, **options: Any) -> None:
+def assert_chunks_are_the_whole(cell: str, given: Case | None = None, **options: Any) -> None:
     """A sequence in pieces, the state handed on, its gradient handed back, is the sequence at once.
 
     Exactly, for everything that is computed step by step; the weights' gradients are sums over the steps,
     whose order the pieces change.
     """
-    module, case = CELLS[cell], make(cell, 7, 3, 4, 5)
+    case = given or make(cell, 7, 3, 4, 5)
     whole = train_step(cell, case, **options)
     state: Any = case.state
     saved, ys = [], []
     for piece in (slice(0, 1), slice(1, 5), slice(5, 7)):
-        y, state, kept = module.forward(case.x[piece], state, case.weights, **options)
+        own = {
+            name: value[piece] if isinstance(value, np.ndarray) and name != "h_mask" else value
+            for name, value in options.items()
+        }
+        y, state, tape = kernels.forward(cell, case.x[piece], state, case.weights, backend="reference", **own)
         ys.append(y)
-        saved.append((piece, kept))
+        saved.append((piece, tape))
     dstate: Any = case.dstate
-    dxs, total = [], Weights(*map(np.zeros_like, case.weights))
-    for piece, kept in reversed(saved):
-        dx, dstate, dweights = module.backward(kept, case.dy[piece], dstate)
+    dxs, total = [], each(np.zeros_like, case.weights)
+    for piece, tape in reversed(saved):
+        assert tape is not None
+        dx, dstate, dweights = kernels.backward(tape, case.dy[piece], dstate)
         dxs.insert(0, dx)
-        total = Weights(*(a + b for a, b in zip(total, dweights, strict=True)))
+        total = each(np.add, total, dweights)
     assert np.array_equal(np.concatenate(ys), whole["y"])
     assert np.array_equal(np.concatenate(dxs), whole["dx"])
     for name, end, start in zip(STATE[cell], state, dstate, strict=True):
         assert np.array_equal(end, whole[f"{name[0]}T"])
         assert np.array_equal(start, whole[f"d{name}"])
-    sums = {f"d{name}": value for name, value in total._asdict().items()}
+    sums = {f"d{name}": value for name, value in existing(total).items()}
     assert_close(sums, {name: whole[name] for name in sums}, 1e-14)
 
 
@@ -130,7 +136,7 @@ def assert_none_is_zeros(cell: str, backend: str, **options: Any) -> None:
 def assert_inputs_are_left_alone(cell: str, backend: str, **options: Any) -> None:
     """No input is written to, and no output is a view of an input or of another output."""
     case = make(cell, 3, 2, 4, 5)
-    inputs = [case.x, *case.state, *case.weights, case.dy, *case.dstate]
+    inputs = [case.x, *case.state, *existing(case.weights).values(), case.dy, *case.dstate]
     before = [a.copy() for a in inputs]
     for a in inputs:
         a.flags.writeable = False
@@ -149,11 +155,16 @@ def assert_empty_is_no_step(cell: str, **options: Any) -> None:
         assert np.array_equal(no_steps[f"{name[0]}T"], case.state[n])
         assert np.array_equal(no_steps[f"d{name}"], case.dstate[n])
     for found in (no_steps, no_rows):
-        assert not any(found[f"d{name}"].any() for name in WEIGHTS)
+        assert not any(found[f"d{name}"].any() for name in existing(case.weights))
+
+
+def existing(weights: Weights) -> dict[str, Array]:
+    """The weights that there are, by name."""
+    return {name: value for name, value in weights._asdict().items() if value is not None}
 
 
 def flat(gradients: Any) -> list[Array]:
-    return [gradients.dx, *gradients.dstate, *gradients.dweights]
+    return [gradients.dx, *gradients.dstate, *existing(gradients.dweights).values()]
 
 
 def worst(a: Array, b: Array) -> float:

@@ -1,20 +1,22 @@
 """What the tests of the cells share: random layers, and one training step of them, here and by torch.nn."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from backtime import kernels
-from backtime.reference import gru, lstm, rnn
-from backtime.reference.weights import Array, Integers, Weights
+from backtime.reference import Packing, gru, jordan, lstm, rnn
+from backtime.reference.weights import Array, Integers, Weights, each
 
-CELLS: dict[str, Any] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+CELLS: dict[str, Any] = {"rnn": rnn, "gru": gru, "lstm": lstm, "jordan": jordan}
 WEIGHTS = Weights._fields
-STATE = {"rnn": ("h0",), "gru": ("h0",), "lstm": ("h0", "c0")}
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+STATE = {"rnn": ("h0",), "gru": ("h0",), "lstm": ("h0", "c0"), "jordan": ("y0",)}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4, "jordan": 1}
+P = 3  # of a jordan network without a word, and of a projection; no size that H has in SMALL with H = 2
 
 # (T, B, I, H): every edge of a tile and a vector at least once, alone and in company
 SHAPES = [
@@ -46,21 +48,134 @@ class Case(NamedTuple):
 
 
 def make(
-    cell: str, T: int, B: int, I: int, H: int, dtype: Any = np.float64, one_hot: bool = False, seed: int = 0
+    cell: str,
+    T: int,
+    B: int,
+    I: int,
+    H: int,
+    dtype: Any = np.float64,
+    one_hot: bool = False,
+    seed: int = 0,
+    extras: tuple[str, ...] = (),
 ) -> Case:
-    """Random numbers of the size that trained networks have; ``one_hot`` gives integers for ``x``."""
+    """Random numbers of the size that trained networks have; ``one_hot`` gives integers for ``x``.
+
+    ``extras`` names the weights of options: ``Wy``, ``p``, and ``norm`` for all gains and shifts.
+    """
     rng = np.random.default_rng([seed, T, B, I, H])
 
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (scale * rng.standard_normal(shape)).astype(dtype)
 
-    GH, parts = GATES[cell] * H, len(STATE[cell])
+    GH = GATES[cell] * H
+    width = P if cell == "jordan" or "Wy" in extras else H
     weights = Weights(
-        Wx=normal(GH, I, scale=I**-0.5), Wh=normal(GH, H, scale=H**-0.5), bx=normal(GH), bh=normal(GH)
+        Wx=normal(GH, I, scale=I**-0.5), Wh=normal(GH, width, scale=H**-0.5), bx=normal(GH), bh=normal(GH)
     )
     x = rng.integers(0, I, (T, B)) if one_hot else normal(T, B, I)
-    state = tuple(normal(B, H) for _ in range(parts))
-    return Case(x, state, weights, normal(T, B, H), tuple(normal(B, H) for _ in range(parts)))
+    sizes = (width, H) if cell == "lstm" else (width,)
+    state = tuple(normal(B, n) for n in sizes)
+    dy, dstate = normal(T, B, width), tuple(normal(B, n) for n in sizes)
+    if width != H or "Wy" in extras or cell == "jordan":
+        weights = weights._replace(Wy=normal(width, H, scale=H**-0.5))
+    if cell == "jordan":
+        weights = weights._replace(by=normal(width))
+    if "p" in extras:
+        weights = weights._replace(p=normal(3, H))
+    if "norm" in extras:
+        weights = weights._replace(gx=1 + normal(GH, scale=0.3), gh=1 + normal(GH, scale=0.3))
+        if cell == "lstm":
+            weights = weights._replace(gc=1 + normal(H, scale=0.3), bc=normal(H, scale=0.3))
+    return Case(x, state, each(lambda w: w.astype(dtype), weights), dy, dstate)
+
+
+class OptionCase(NamedTuple):
+    """An option, or several, of one cell: the weights it adds and the arguments it is."""
+
+    cell: str
+    extras: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = MappingProxyType({})  # arguments as they are
+    arrays: tuple[str, ...] = ()  # arguments drawn at random, of keep_h, keep_c, h_mask, reset
+
+    def build(
+        self, T: int, B: int, I: int, H: int, dtype: Any = np.float64, one_hot: bool = False, seed: int = 0
+    ) -> tuple[Case, dict[str, Any]]:
+        """The layer, and the options as ``kernels.forward`` takes them."""
+        case = make(self.cell, T, B, I, H, dtype, one_hot, seed, self.extras)
+        rng = np.random.default_rng([seed + 1, T, B, I, H])
+        width = case.state[0].shape[1]
+        draw: dict[str, Callable[[], Any]] = {
+            "keep_h": lambda: rng.uniform(size=(T, B, width)).astype(dtype),
+            "keep_c": lambda: (rng.uniform(size=(T, B, H)) < 0.5).astype(dtype),  # zoneout as in training
+            "h_mask": lambda: ((rng.uniform(size=(B, width)) < 0.7) / 0.7).astype(dtype),
+            "reset": lambda: rng.uniform(size=(T, B)) < 0.4,
+        }
+        return case, {**self.numbers, **{name: draw[name]() for name in self.arrays}}
+
+
+def _option_cases() -> dict[str, OptionCase]:
+    table = {}
+    for cell in ("rnn", "gru", "lstm"):
+        table[f"{cell} keep_h number"] = OptionCase(cell, numbers={"keep_h": 0.3})
+        table[f"{cell} keep_h array"] = OptionCase(cell, arrays=("keep_h",))
+        table[f"{cell} all"] = OptionCase(cell, ("norm",), {}, ("keep_h", "h_mask", "reset"))
+    for cell in CELLS:
+        table[f"{cell} h_mask"] = OptionCase(cell, arrays=("h_mask",))
+        table[f"{cell} reset"] = OptionCase(cell, arrays=("reset",))
+        table[f"{cell} norm"] = OptionCase(cell, ("norm",))
+    lstm_all = ("keep_h", "keep_c", "h_mask", "reset")
+    return table | {
+        "rnn norm relu": OptionCase("rnn", ("norm",), {"activation": "relu"}),
+        "gru reset_before keep_h h_mask reset": OptionCase(
+            "gru", (), {"reset_after": False}, ("keep_h", "h_mask", "reset")
+        ),
+        "lstm projection": OptionCase("lstm", ("Wy",)),
+        "lstm peephole": OptionCase("lstm", ("p",)),
+        "lstm coupled": OptionCase("lstm", (), {"coupled": True}),
+        "lstm coupled peephole": OptionCase("lstm", ("p",), {"coupled": True}),
+        "lstm keep_c number": OptionCase("lstm", numbers={"keep_c": 0.4}),
+        "lstm keep_c array": OptionCase("lstm", arrays=("keep_c",)),
+        "lstm projection keep_h h_mask": OptionCase("lstm", ("Wy",), {}, ("keep_h", "h_mask")),
+        "lstm peephole norm keep_c": OptionCase("lstm", ("p", "norm"), {}, ("keep_c",)),
+        "lstm coupled peephole projection all": OptionCase("lstm", ("Wy", "p"), {"coupled": True}, lstm_all),
+        "lstm everything": OptionCase("lstm", ("Wy", "p", "norm"), {}, lstm_all),
+        "jordan plain": OptionCase("jordan"),
+        "jordan sigmoid of relu": OptionCase(
+            "jordan", (), {"activation": "relu", "output_activation": "sigmoid"}
+        ),
+        "jordan tanh of identity": OptionCase(
+            "jordan", (), {"activation": "identity", "output_activation": "tanh"}
+        ),
+        "jordan all": OptionCase("jordan", ("norm",), {"output_activation": "tanh"}, ("h_mask", "reset")),
+    }
+
+
+# What every implementation of the options is held to: name -> how to build it. The name begins with the cell.
+OPTION_CASES = _option_cases()
+
+
+def pack(case: Case, options: dict[str, Any], lengths: Any) -> tuple[Case, dict[str, Any]]:
+    """The sequences cut to ``lengths`` (B,), zero included, as packed rows; ``batch_sizes`` in the options.
+
+    What is of a sequence, the state and ``h_mask``, comes in the order of the packing.
+    """
+    packing = Packing.of(lengths)
+    order = packing.order
+    found = {
+        name: value
+        if not isinstance(value, np.ndarray)
+        else value[order]
+        if name == "h_mask"
+        else packing.pack(value)
+        for name, value in options.items()
+    }
+    packed = case._replace(
+        x=packing.pack(case.x),
+        state=tuple(s[order] for s in case.state),
+        dy=packing.pack(case.dy),
+        dstate=tuple(d[order] for d in case.dstate),
+    )
+    return packed, found | {"batch_sizes": packing.batch_sizes}
 
 
 def cast(case: Case, dtype: Any) -> Case:
@@ -68,14 +183,25 @@ def cast(case: Case, dtype: Any) -> Case:
 
     def to(a: Any) -> Any:
         if isinstance(a, Weights):
-            return Weights(*map(to, a))
+            return each(to, a)
         return tuple(map(to, a)) if isinstance(a, tuple) else a.astype(dtype) if a.dtype.kind == "f" else a
 
     return Case(*map(to, case))
 
 
+def cast_options(options: dict[str, Any], dtype: Any) -> dict[str, Any]:
+    """The same options with their float arrays in another type."""
+    return {
+        name: value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+        for name, value in options.items()
+    }
+
+
 def train_step(cell: str, case: Case, backend: str = "reference", **options: Any) -> dict[str, Array]:
-    """Everything that one forward and one backward pass compute, by name; no ``dx`` for integers."""
+    """Everything that one forward and one backward pass compute, by name; no ``dx`` for integers.
+
+    ``batch_sizes`` and ``reverse`` are among the options; the gradients are of the weights that there are.
+    """
     y, last, tape = kernels.forward(cell, case.x, case.state, case.weights, backend=backend, **options)
     assert tape is not None
     assert tape.backend == backend
@@ -83,17 +209,23 @@ def train_step(cell: str, case: Case, backend: str = "reference", **options: Any
     found = {"y": y} if dx is None else {"y": y, "dx": dx}
     for name, end, start in zip(STATE[cell], last, dstate, strict=True):
         found |= {f"{name[0]}T": end, f"d{name}": start}
-    return found | {f"d{name}": value for name, value in dweights._asdict().items()}
+    for name, weight, gradient in zip(WEIGHTS, case.weights, dweights, strict=True):
+        assert (weight is None) == (gradient is None), name
+        if gradient is not None:
+            found[f"d{name}"] = gradient
+    return found
 
 
 def torch_layer(cell: str, case: Case, **arguments: Any) -> dict[str, Array]:
-    """``train_step`` by torch.nn, the witness from outside."""
+    """``train_step`` by torch.nn, the witness from outside; of options it has the projection alone."""
     torch = pytest.importorskip("torch")
     kind: Callable[..., Any] = getattr(torch.nn, cell.upper())
-    I, H = case.weights.Wx.shape[1], case.weights.Wh.shape[1]
+    I, H = case.weights.Wx.shape[1], len(case.weights.Wx) // GATES[cell]
+    names = dict(zip(WEIGHTS, ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), strict=False))
+    if case.weights.Wy is not None:
+        names["Wy"], arguments["proj_size"] = "weight_hr_l0", len(case.weights.Wy)
     layer = kind(I, H, dtype=torch.float64, **arguments)
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    layer.load_state_dict({n: torch.tensor(w) for n, w in zip(names, case.weights, strict=True)})
+    layer.load_state_dict({n: torch.tensor(getattr(case.weights, w)) for w, n in names.items()})
     x = torch.tensor(case.x, requires_grad=True)
     state = [torch.tensor(s[None], requires_grad=True) for s in case.state]
     y, last = layer(x, tuple(state) if cell == "lstm" else state[0])
@@ -104,8 +236,7 @@ def torch_layer(cell: str, case: Case, **arguments: Any) -> dict[str, Array]:
     found = {"y": y.detach().numpy(), "dx": x.grad.numpy()}
     for name, end, start in zip(STATE[cell], ends, state, strict=True):
         found |= {f"{name[0]}T": end[0].detach().numpy(), f"d{name}": start.grad[0].numpy()}
-    gradients = [getattr(layer, n).grad.numpy() for n in names]
-    return found | {f"d{name}": g for name, g in zip(WEIGHTS, gradients, strict=True)}
+    return found | {f"d{w}": getattr(layer, n).grad.numpy() for w, n in names.items()}
 
 
 def engine_or_skip() -> None:

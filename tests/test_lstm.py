@@ -30,7 +30,8 @@ def test_forward_is_its_definition(backend: str) -> None:
     """One unit of one sequence after the other, in plain numbers."""
     T, B, I, H = 3, 2, 4, 5
     case = make("lstm", T, B, I, H)
-    x, (h0, c0), (Wx, Wh, bx, bh), _, _ = case
+    x, (h0, c0), weights, _, _ = case
+    Wx, Wh, bx, bh = weights[:4]
     y, (hT, cT), _ = kernels.forward("lstm", x, (h0, c0), case.weights, backend=backend)
     for b in range(B):
         h, c = list(h0[b]), list(c0[b])
@@ -86,10 +87,11 @@ def test_empty_is_no_step() -> None:
 
 def test_a_step_gives_its_gates() -> None:
     case = make("lstm", 1, 2, 3, 4)
-    (h, c), i, f, g, o = lstm.step(case.x[0], case.state, case.weights)
+    (h, c), i, f, g, o, c_new = lstm.step(case.x[0], case.state, case.weights)
     y, (hT, cT), _ = lstm.forward(case.x, case.state, case.weights)
     np.testing.assert_array_equal(h, hT)
     np.testing.assert_array_equal(c, cT)
+    np.testing.assert_array_equal(c, c_new)
     np.testing.assert_array_equal(c, f * case.state[1] + i * g)
     np.testing.assert_array_equal(y[0], o * np.tanh(c))
 

@@ -146,7 +146,7 @@ def test_arrays_are_views_of_the_tensors(monkeypatch: pytest.MonkeyPatch) -> Non
     forward = kernels.forward
 
     def spy(cell: str, x: Array, state: Any, weights: Any, **options: Any) -> Any:
-        places.extend(a.ctypes.data for a in (x, *weights))
+        places.extend(a.ctypes.data for a in (x, *weights[:4]))
         return forward(cell, x, state, weights, **options)
 
     monkeypatch.setattr(kernels, "forward", spy)
@@ -155,7 +155,9 @@ def test_arrays_are_views_of_the_tensors(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_repr_tells_what_is_not_usual() -> None:
-    theirs = torch.nn.LSTM(4, 6, 2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, proj_size=3)
+    theirs = torch.nn.LSTM(
+        4, 6, 2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, proj_size=3
+    )
     ours = nn.LSTM(4, 6, 2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, proj_size=3)
     assert repr(ours) == repr(theirs)
     assert repr(nn.GRU(4, 6, reset_after=False)) == "GRU(4, 6, reset_after=False)"

@@ -87,16 +87,16 @@ def test_a_gradient_of_nothing_is_caught(arguments: dict[str, Array]) -> None:
 
 # One wrong term of a derivation each, and the gradients that must be called wrong, no others.
 PLANTED: list[tuple[str, str, str, set[str], dict[str, Any]]] = [
-    ("rnn", "dWh = rows(dz)", "dWh = -rows(dz)", {"dWh"}, {}),
+    ("rnn", "dWh = rows(da)", "dWh = -rows(da)", {"dWh"}, {}),
     ("rnn", "dh = dh + dy[t]", "dh = dy[t]", {"dx", "dh0", "dWx", "dWh", "dbx", "dbh"}, {}),
-    ("rnn", "dh = dz[t] @ Wh", "dh = dz[t] @ Wh.T", {"dx", "dh0", "dWx", "dWh", "dbx", "dbh"}, {}),
-    ("lstm", "dWh = rows(dz)", "dWh = -rows(dz)", {"dWh"}, {}),
+    ("rnn", "masked(da[t] @ Wh,", "masked(da[t] @ Wh.T,", {"dx", "dh0", "dWx", "dWh", "dbx", "dbh"}, {}),
+    ("lstm", "dWh = rows(da)", "dWh = -rows(da)", {"dWh"}, {}),
     ("lstm", "dc = dc * f\n", "dc = dc * o\n", {"dx", "dh0", "dc0", "dWx", "dWh", "dbx", "dbh"}, {}),
-    ("lstm", "rows(h[:-1])", "rows(h[1:])", {"dWh"}, {}),
-    ("gru", "dWh = rows(dzh)", "dWh = -rows(dzh)", {"dWh"}, {}),
+    ("lstm", "rows(da).T @ rows(hm)", "rows(da).T @ rows(hm[::-1])", {"dWh"}, {}),
+    ("gru", "dWh = rows(da)", "dWh = -rows(da)", {"dWh"}, {}),
     ("gru", "dbx = dzx.sum((0, 1))", "dbx = dzh.sum((0, 1))", {"dbx"}, {}),
     ("gru", "dWh[2 * H :] = rows", "dWh[2 * H :] = -rows", {"dWh"}, {"reset_after": False}),
-    ("gru", "gates[:, 3])", "h[:-1])", {"dWh"}, {"reset_after": False}),
+    ("gru", "rows(saved.gates[:, 3])", "rows(hm)", {"dWh"}, {"reset_after": False}),
 ]
 
 

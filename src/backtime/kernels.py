@@ -5,45 +5,40 @@ Everything above this file calls a cell as ``forward`` and ``backward`` and does
 error that says why not) or ``"reference"``.
 """
 
-import os
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from backtime.errors import UsageError
-from backtime.reference import gru, losses, lstm, rnn
-from backtime.reference.checks import GATES, check_call, check_cotangents, check_head, check_options
+from backtime.backends import BACKENDS, available, choose, engine_info, goes_native, set_threads
+from backtime.reference import layer, losses
+from backtime.reference.bidirectional import added, beside, halves, pair
+from backtime.reference.checks import GATES, Sizes, check_call, check_cotangents, check_head
+from backtime.reference.layer import CELLS, State
 from backtime.reference.losses import OutputGradients
 from backtime.reference.weights import Array, Integers, Weights
+from backtime.stack import Stack
 
-_missing: str | None = None
-try:
-    from backtime import _engine, native
-except ImportError as error:  # a source checkout without a build: the reference still answers
-    _missing = str(error)
-else:
-    try:
-        _engine.isa()
-    except ValueError as error:  # BACKTIME_ISA names a set that this machine has not
-        raise UsageError(str(error)) from None
+if available():
+    from backtime import native
 
-State = tuple[Array, ...]  # (h,) for rnn and gru, (h, c) for lstm
-CELLS: dict[str, ModuleType] = {"rnn": rnn, "gru": gru, "lstm": lstm}
-BACKENDS = ("auto", "native", "reference")
+Pair = tuple[State | None, State | None]  # (forward, reverse)
 __all__ = [
     "BACKENDS",
     "CELLS",
     "GATES",
+    "BothTapes",
     "Gradients",
     "Stack",
+    "State",
     "Tape",
     "available",
     "backward",
+    "backward_both",
     "choose",
     "engine_info",
     "forward",
+    "forward_both",
     "set_threads",
     "softmax_cross_entropy",
 ]
@@ -64,37 +59,14 @@ class Tape:
     backend: str
     cell: str
     saved: Any
+    sizes: Sizes
 
 
-def available() -> bool:
-    """Whether the compiled engine is there."""
-    return _missing is None
+class BothTapes(NamedTuple):
+    """What ``forward_both`` keeps for ``backward_both``: the tape of each direction."""
 
-
-def engine_info() -> dict[str, Any]:
-    """What answers: ``isa`` (the instruction set chosen at import) and ``threads``."""
-    if _missing is not None:
-        return {"isa": None, "threads": 1, "why": _missing}
-    return {"isa": _engine.isa(), "threads": _engine.get_threads()}
-
-
-def set_threads(n: int) -> None:
-    """Size of the engine's thread team; results do not depend on it."""
-    if n < 1:
-        raise UsageError(f"threads is {n}; expected a number from 1")
-    if _missing is None:
-        _engine.set_threads(n)
-
-
-def choose(backend: str) -> str:
-    """``"native"`` or ``"reference"`` for this ``backend``; ``BACKTIME_BACKEND`` overrides ``"auto"``."""
-    if backend == "auto":
-        backend = os.environ.get("BACKTIME_BACKEND", "auto")
-    if backend not in BACKENDS:
-        raise UsageError(f"backend is {backend!r}; expected one of {', '.join(BACKENDS)}")
-    if backend == "native" and _missing is not None:
-        raise UsageError(f"backend='native', but the compiled engine is missing: {_missing}")
-    return "reference" if backend == "reference" or _missing is not None else "native"
+    forward: Tape
+    reverse: Tape
 
 
 def forward(
@@ -103,47 +75,90 @@ def forward(
     state: State | None,
     weights: Weights,
     *,
+    batch_sizes: Integers | None = None,
+    reverse: bool = False,
     save: bool = True,
     backend: str = "auto",
     **options: Any,
 ) -> tuple[Array, State, Tape | None]:
-    """Run one layer over a sequence.
+    """Run one layer over a batch of sequences, with ``reverse`` each from its end to its start.
 
-    ``x`` is (T, B, I), or (T, B) integers for one-hot input; ``state`` is ``(h0,)`` or ``(h0, c0)``, each
-    (B, H), or None for zeros. Returns ``y`` (T, B, H), the last state, and the tape that ``backward`` needs
-    (None when ``save`` is false). Options: ``activation`` (rnn), ``reset_after`` (gru). Raises ``UsageError``
+    ``x`` is (T, B, I), or (T, B) integers for one-hot input, and ``y`` (T, B, P); P is H but for a projection
+    and the Jordan network. With ``batch_sizes`` (T,) the rows are packed as in PyTorch's ``PackedSequence``:
+    ``x`` (R, I) or (R,), ``y`` (R, P). ``state`` is ``(h0,)``, ``(h0, c0)`` or ``(y0,)``, h and y (B, P), c
+    (B, H), or None for zeros. Returns ``y``, each sequence's last state, and the tape that ``backward`` needs
+    (None when ``save`` is false). The options of each cell are in docs/options.md. Raises ``UsageError``
     naming the argument that does not fit.
     """
-    check_call(cell, x, state, weights)
-    check_options(cell, options)
-    if _goes_native(backend, x, weights, **options):
+    sizes = check_call(cell, x, state, weights, options, batch_sizes)
+    if goes_native(backend, cell, x, weights, batch_sizes, reverse, options):
         y, last, saved = native.forward(cell, x, state, weights, save=save, **options)
-        return y, last, Tape("native", cell, saved) if save else None
-    y, last, kept = CELLS[cell].forward(x, state, weights, **options)
-    return y, last, Tape("reference", cell, kept) if save else None
+        return y, last, Tape("native", cell, saved, sizes) if save else None
+    y, last, kept = layer.forward(cell, x, state, weights, batch_sizes, reverse, **options)
+    return y, last, Tape("reference", cell, kept, sizes) if save else None
 
 
 def backward(
     tape: Tape, dy: Array | None, dstate: Any, *, need_dx: bool = True, need_dstate: bool = True
 ) -> Gradients:
-    """Backpropagation through time: gradients from ``dy`` (T, B, H) and the gradient of the last state."""
+    """Backpropagation through time: gradients from ``dy``, as y is, and the gradient of the last state."""
     if tape.backend == "native":
-        y = tape.saved.y
-        check_cotangents(tape.cell, dy, dstate, y.shape, y.dtype)
+        check_cotangents(tape.cell, dy, dstate, tape.sizes)
         return Gradients(
             *native.backward(tape.cell, tape.saved, dy, dstate, need_dx=need_dx, need_dstate=need_dstate)
         )
-    dx, dstate0, dweights = CELLS[tape.cell].backward(tape.saved, dy, dstate)
+    dx, dstate0, dweights = layer.backward(tape.saved, dy, dstate)
     return Gradients(dx if need_dx else None, dstate0 if need_dstate else None, dweights)
 
 
-def _goes_native(backend: str, x: Array | Integers, weights: Weights, **options: Any) -> bool:
-    if choose(backend) == "reference":
-        return False
-    why_not = native.can_run(x, weights, **options)
-    if why_not and backend == "native":
-        raise UsageError(f"backend='native', but {why_not}")
-    return why_not is None
+def forward_both(
+    cell: str,
+    x: Array | Integers,
+    states: Pair | None,
+    weights: tuple[Weights, Weights],
+    *,
+    batch_sizes: Integers | None = None,
+    save: bool = True,
+    backend: str = "auto",
+    options: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
+) -> tuple[Array, tuple[State, State], BothTapes | None]:
+    """Both directions of a layer: ``y`` (T, B, 2P) or (R, 2P), the forward half first, and the last states.
+
+    ``states``, ``weights`` and ``options`` are pairs (forward, reverse); the rest is as in ``forward``.
+    """
+    states = pair("states", states or (None, None))
+    pair("weights", weights)
+    pair("options", options)
+    (y_f, last_f, tape_f), (y_r, last_r, tape_r) = (
+        forward(
+            cell,
+            x,
+            states[reverse],
+            weights[reverse],
+            batch_sizes=batch_sizes,
+            reverse=reverse,
+            save=save,
+            backend=backend,
+            **options[reverse],
+        )
+        for reverse in (False, True)
+    )
+    tapes = None if tape_f is None or tape_r is None else BothTapes(tape_f, tape_r)
+    return beside(y_f, y_r), (last_f, last_r), tapes
+
+
+def backward_both(
+    tapes: BothTapes, dy: Array | None, dstates: Any, *, need_dx: bool = True, need_dstate: bool = True
+) -> tuple[Array | None, tuple[State | None, State | None], tuple[Weights, Weights]]:
+    """``(dx, dstates, dweights)``, pairs but for dx, from ``dy``, as y is, and the last states' gradients."""
+    dstates = pair("dstates", dstates or (None, None))
+    sizes = tapes.forward.sizes
+    found_f, found_r = (
+        backward(tape, half, dstate, need_dx=need_dx, need_dstate=need_dstate)
+        for tape, half, dstate in zip(tapes, halves(dy, (*sizes.y[:-1], 2 * sizes.P)), dstates, strict=True)
+    )
+    dstate = (found_f.dstate, found_r.dstate)
+    return added(found_f.dx, found_r.dx), dstate, (found_f.dweights, found_r.dweights)
 
 
 def softmax_cross_entropy(
@@ -165,49 +180,3 @@ def softmax_cross_entropy(
         return losses.softmax_cross_entropy(h, Wy, by, targets, weights, gradient)
     each, grads = native.softmax_cross_entropy(h, Wy, by, targets, weights, gradient)
     return each, OutputGradients(*grads) if grads else None
-
-
-class Stack:
-    """Layers and their output product with the weights prepared once, for inference step by step.
-
-    ``layers`` are the weights from the bottom up, ``Wy`` (V, H) and ``by`` (V,) the output product,
-    ``embedding`` (V, I) the vectors that integers stand for (without it they are one-hot input).
-    """
-
-    def __init__(
-        self,
-        layers: list[Weights],
-        cell: str,
-        Wy: Array,
-        by: Array,
-        *,
-        backend: str = "auto",
-        embedding: Array | None = None,
-        **options: Any,
-    ) -> None:
-        """Pack the weights for the engine; later changes to the arrays are not seen."""
-        check_options(cell, options)
-        self.layers, self.cell, self.Wy, self.by = layers, cell, Wy, by
-        self.embedding, self.options = embedding, options
-        native_here = _goes_native(backend, np.empty((1, 1), np.int64), layers[0], **options)
-        self._engine = native.make_stack(layers, cell, Wy, by, **options) if native_here else None
-
-    def zero_state(self, B: int = 1) -> list[Array]:
-        """Zeros: for each layer h, and c for the LSTM, each (B, H)."""
-        per_layer = 2 if self.cell == "lstm" else 1
-        return [np.zeros((B, w.Wh.shape[1]), w.Wh.dtype) for w in self.layers for _ in range(per_layer)]
-
-    def step(self, x: Array | Integers, state: list[Array]) -> Array:
-        """Logits (B, V) after one step of ``x``, (B,) integers or (B, I); ``state`` advances in place."""
-        if self.embedding is not None:
-            x = self.embedding[x]
-        if self._engine is not None:
-            return native.step(self._engine, x, state, self.by)
-        for layer, weights in enumerate(self.layers):
-            n = len(state) // len(self.layers)
-            own = state[layer * n : (layer + 1) * n]
-            y, last, _ = CELLS[self.cell].forward(x[None], tuple(own), weights, **self.options)
-            for old, new in zip(own, last, strict=True):
-                old[...] = new
-            x = y[0]
-        return x @ self.Wy.T + self.by

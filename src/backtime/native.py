@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtime import _engine
-from backtime.reference.weights import Array, Integers, Weights
+from backtime.reference.weights import Array, Integers, Weights, each
 
 State = tuple[Array, ...]
 
@@ -21,17 +21,44 @@ class Saved(NamedTuple):
     y: Array
 
 
-def can_run(x: Array | Integers, weights: Weights, **options: Any) -> str | None:
+def can_run(
+    cell: str,
+    x: Array | Integers,
+    weights: Weights,
+    batch_sizes: Integers | None,
+    reverse: bool,
+    options: dict[str, Any],
+) -> str | None:
     """None when the engine can do this call, else the reason why not."""
     dtype = weights.Wx.dtype
     if dtype not in (np.float32, np.float64):
         return f"dtype {dtype} is neither float32 nor float64"
-    if any(w.dtype != dtype for w in weights) or (x.dtype.kind == "f" and x.dtype != dtype):
+    if any(w.dtype != dtype for w in weights if w is not None) or (x.dtype.kind == "f" and x.dtype != dtype):
         return "x and the weights differ in dtype"
-    if not options.get("reset_after", True):
-        return "the GRU with the reset gate before the product has no kernel yet"
     if 0 in x.shape or 0 in weights.Wh.shape:
         return "the input is empty"
+    return _no_kernel(cell, weights, batch_sizes, reverse, options)
+
+
+def _no_kernel(
+    cell: str, weights: Weights, batch_sizes: Integers | None, reverse: bool, options: dict[str, Any]
+) -> str | None:
+    """What the call asks for that no kernel does yet, or None."""
+    if cell == "jordan":
+        return "the Jordan network has no kernel yet"
+    if not options.get("reset_after", True):
+        return "the GRU with the reset gate before the product has no kernel yet"
+    if batch_sizes is not None:
+        return "packed rows have no kernel yet"
+    if reverse:
+        return "the reverse direction has no kernel yet"
+    for name in ("Wy", "p", "gx"):
+        if getattr(weights, name) is not None:
+            return f"{name} has no kernel yet"
+    for name in ("coupled", "keep_h", "keep_c", "h_mask", "reset"):
+        value = options.get(name)
+        if isinstance(value, np.ndarray) or value:
+            return f"{name} has no kernel yet"
     return None
 
 
@@ -66,7 +93,7 @@ def forward(
     """See ``kernels.forward``; arguments are already checked."""
     T, B = x.shape[:2]
     H, dtype = weights.Wh.shape[1], weights.Wh.dtype
-    weights = Weights(*map(np.ascontiguousarray, weights))
+    weights = each(np.ascontiguousarray, weights)
     parts = 2 if cell == "lstm" else 1
     state = tuple(
         np.zeros((B, H), dtype) if s is None else np.ascontiguousarray(s, dtype)
@@ -76,7 +103,7 @@ def forward(
     last = tuple(_empty((B, H), dtype) for _ in state)
     h0, c0 = state if parts == 2 else (state[0], None)
     hn, cn = last if parts == 2 else (last[0], None)
-    kept = _engine.forward(cell, activation, (T, B), *_split_input(x), h0, c0, weights, y, hn, cn, save)
+    kept = _engine.forward(cell, activation, (T, B), *_split_input(x), h0, c0, weights[:4], y, hn, cn, save)
     return y, last, Saved(kept, x, state, weights, y) if save else None
 
 
@@ -92,13 +119,14 @@ def backward(
 
     dx = _empty_like(x) if need_dx and x is not None else None
     dstate0 = tuple(_empty_like(s) for s in saved.state) if need_dstate else None
-    dweights = Weights(*map(_empty_like, saved.weights))
+    dweights = each(_empty_like, saved.weights)
     h0, c0 = saved.state[0], saved.state[1] if cell == "lstm" else None
     dh0, dc0 = [*(dstate0 or ()), None, None][:2]
     dhn, dcn = [*map(optional, dstate or ()), None, None][:2]
     _engine.backward(
-        saved.kept, x, tokens, h0, c0, saved.weights, saved.y, optional(dy), dhn, dcn, dx, dh0, dc0, *dweights
-    )
+        saved.kept, x, tokens, h0, c0, saved.weights[:4], saved.y, optional(dy), dhn, dcn, dx, dh0, dc0,
+        *dweights[:4],
+    )  # fmt: skip
     return dx, dstate0, dweights
 
 
@@ -130,7 +158,7 @@ def make_stack(
     """The engine's prepared network, for ``step``."""
     dtype = layers[0].Wh.dtype
     kind = _engine.Stack32 if dtype == np.float32 else _engine.Stack64
-    packed = [tuple(np.ascontiguousarray(a, dtype) for a in w) for w in layers]
+    packed = [tuple(np.ascontiguousarray(a, dtype) for a in w[:4]) for w in layers]
     return kind(cell, activation, packed, np.ascontiguousarray(Wy, dtype), np.ascontiguousarray(by, dtype))
 
 

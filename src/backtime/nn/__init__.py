@@ -1,6 +1,6 @@
 """The PyTorch face: recurrent layers with ``torch.nn``'s names and shapes, trained by the engine.
 
-- ``RNN``, ``GRU``, ``LSTM``               in place of ``torch.nn``'s: same arguments, same ``state_dict``, same
+- ``RNN``, ``GRU``, ``LSTM``               in place of ``torch.nn``'s: same arguments, ``state_dict`` and
   initial weights; more by keyword
 - ``RNNCell``, ``GRUCell``, ``LSTMCell``   one step, in place of ``torch.nn``'s
 - ``Jordan``                               the network whose output recurs

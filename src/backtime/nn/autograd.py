@@ -62,7 +62,7 @@ class _Layer(Function):
         dweights = found.dweights
         if np.may_share_memory(dweights.bx, dweights.bh):  # equal for RNN and LSTM, but two parameters
             dweights = dweights._replace(bh=dweights.bh.copy())
-        each = [found.dx, *dweights, *[None] * (N - len(dweights)), *(found.dstate or [None] * len(dlast))]
+        each = [found.dx, *dweights, *(found.dstate or [None] * len(dlast))]
         return None, *tensors([g if wanted else None for g, wanted in zip(each, need, strict=False)])
 
 
@@ -106,8 +106,6 @@ def _arrays(weights: Any) -> Arrays:
     wx = array(Wx)
     zeros = np.zeros(len(wx), wx.dtype) if bx is None else None  # bias=False
     own = (wx, array(Wh), array(bx) if zeros is None else zeros, array(bh) if zeros is None else zeros)
-    if all(o is None for o in options):
-        return Arrays(*own)
     return Arrays(*own, *map(_optional, options))
 
 

@@ -14,7 +14,7 @@ from backtime.nn.tensors import Call, Options, States, Weights
 
 
 class Cell(nn.Module):
-    """Weights of one layer, named ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh`` as ``torch.nn``'s."""
+    """The weights of one step, with ``torch.nn``'s names: ``weight_ih``, ``bias_hh`` and so on."""
 
     cell: str
     state_names: tuple[str, ...] = ("h0",)
@@ -58,7 +58,8 @@ class Cell(nn.Module):
 
     def _step(self, x: Any, state: States | None) -> States:
         """The new state from ``x`` (B, I), integers (B,), or (I,) of a single sequence."""
-        weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        own: Any = self  # for the types: a parametrization may put any tensor there
+        weights = Weights(own.weight_ih, own.weight_hh, own.bias_ih, own.bias_hh)
         x = in_type("input", x, weights.Wx)
         axes = x.ndim + (not x.is_floating_point())
         if axes not in (1, 2) or (x.is_floating_point() and x.shape[-1] != self.input_size):

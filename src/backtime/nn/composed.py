@@ -28,7 +28,7 @@ class Result(NamedTuple):
 
 
 def forward(call: Call, x: Tensor, state: States, weights: Weights) -> Result:
-    """One layer in one direction. ``state`` may be empty for zeros; ``x`` may be integers for one-hot rows."""
+    """One layer in one direction. ``state`` may be empty for zeros; ``x`` may be integers (one-hot)."""
     if torch.is_autocast_enabled(x.device.type):  # the layer computes in its weights' type
         with torch.autocast(x.device.type, enabled=False):
             return forward(call, x, state, weights)
@@ -101,7 +101,7 @@ def _input_product(x: Tensor, w: Weights) -> Tensor:
 
 
 def _steps(rows: Tensor, sizes: list[int] | None) -> Sequence[Tensor]:
-    return rows.unbind(0) if sizes is None else rows.split(sizes)
+    return rows.unbind(0) if sizes is None else torch.split(rows, sizes)
 
 
 def _joined(parts: list[Tensor], sizes: list[int] | None, like: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ def enter(layer: Any, x: Any, lengths: Any, like: Tensor) -> Frame:
     if lengths is not None:
         if not batched:
             raise CallError(
-                f"lengths is given with input of shape {tuple(rows.shape)}; expected {_form(layer, True, one_hot)}"
+                f"lengths is given with input of shape {tuple(rows.shape)}; "
+                f"expected {_form(layer, True, one_hot)}"
             )
         return Ragged(rows, layer.batch_first, lengths)
     frame = Dense(rows, layer.batch_first, batched)
@@ -91,7 +92,8 @@ def in_type(name: str, value: Any, like: Tensor) -> Tensor:
     ):
         value = value.to(like.dtype)
     check.check_tensor(name, value, like)
-    return value
+    found: Tensor = value
+    return found
 
 
 def _check_width(layer: Any, rows: Tensor, one_hot: bool, fits: bool, form: str) -> None:

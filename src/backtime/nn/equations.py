@@ -57,7 +57,7 @@ def gru(zx: Tensor, state: States, w: Weights, options: Options) -> Step:
 
 
 def lstm(zx: Tensor, state: States, w: Weights, options: Options) -> Step:
-    """``c = f c + i g``, ``h = Wy (o tanh c)``; peephole, coupled gates, layer norm and zoneout where asked."""
+    """``c = f c + i g``, ``h = Wy (o tanh c)``; and what options add."""
     h, c = state
     zi, zf, zg, zo = (zx + product(_masked(h, options), w.Wh, w.bh, w.gh)).chunk(4, -1)
     if w.p is not None:

@@ -99,7 +99,7 @@ class Ragged:
     def leave(self, y: Tensor) -> Any:
         """Padded as the input was, with zeros beyond each length."""
         padded = y.new_zeros(self.shape[0] * self.shape[1], y.shape[-1]).index_copy(0, self.place, y)
-        return padded.unflatten(0, self.shape)
+        return padded.view(*self.shape, y.shape[-1])
 
 
 Frame = Dense | Packed | Ragged

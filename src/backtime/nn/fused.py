@@ -10,7 +10,7 @@ from backtime.nn import paths
 from backtime.nn.state import zeros
 from backtime.nn.tensors import States, Weights
 
-OPERATIONS = {
+OPERATIONS: dict[tuple[str, str], Any] = {
     ("lstm", "tanh"): torch._VF.lstm,
     ("gru", "tanh"): torch._VF.gru,
     ("rnn", "tanh"): torch._VF.rnn_tanh,

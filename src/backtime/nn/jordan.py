@@ -54,7 +54,8 @@ class Jordan(Recurrent):
         kernel = {} if nonlinearity == "tanh" else {"activation": nonlinearity}
         kernel |= {} if output_nonlinearity == "identity" else {"output_activation": output_nonlinearity}
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, output_size, device, dtype,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, output_size,
+            device, dtype,
             Settings(
                 kernel=kernel, layer_norm=layer_norm, recurrent_dropout=recurrent_dropout,
                 weight_dropout=weight_dropout, learned_state=learned_state, merge=merge, backend=backend,

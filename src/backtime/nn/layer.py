@@ -1,4 +1,4 @@
-"""What the recurrent layers share: the arguments, the loop over layers and directions, a call from in to out."""
+"""What the recurrent layers share: the arguments, the loop over layers and directions."""
 
 from typing import Any, NamedTuple
 
@@ -71,10 +71,10 @@ class Recurrent(nn.Module):
         return explain(self)
 
     def _weights(self, names: parameters.Names) -> Weights:
-        # not in _parameters, but an attribute: weight norm, pruning and parametrizations put plain tensors there
+        # an attribute that is no parameter: weight norm, pruning and parametrizations put plain tensors there
         own = self._parameters
         found = [None if n is None else getattr(self, n) if (w := own.get(n)) is None else w for n in names]
-        return Weights._make(found)  # type: ignore[arg-type]
+        return Weights._make(found)
 
     def _run(
         self, x: Any, hx: States | None, lengths: Any, reset: Tensor | None, trace: bool

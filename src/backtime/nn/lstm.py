@@ -57,12 +57,13 @@ class LSTM(Recurrent):
         check.check_projection(proj_size, hidden_size)
         check.check_flags(coupled=coupled)
         super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size,
+            device, dtype,
             Settings(
                 kernel={"coupled": True} if coupled else {},
                 peephole=peephole, forget_bias=forget_bias, layer_norm=layer_norm, zoneout=zoneout,
-                recurrent_dropout=recurrent_dropout, weight_dropout=weight_dropout, learned_state=learned_state,
-                merge=merge, backend=backend,
+                recurrent_dropout=recurrent_dropout, weight_dropout=weight_dropout,
+                learned_state=learned_state, merge=merge, backend=backend,
             ),
         )  # fmt: skip
 
@@ -75,7 +76,7 @@ class LSTM(Recurrent):
         reset: Tensor | None = None,
         trace: bool = False,
     ) -> Any:
-        """Outputs ``y`` (T, B, P) of the last layer and the last state ``(h_n, c_n)``, (L, B, P) and (L, B, H).
+        """Outputs ``y`` (T, B, P) of the last layer, the last state ``(h_n, c_n)``, (L, B, P) and (L, B, H).
 
         ``input`` is (T, B, I) floats, or (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``,
         without B for a single sequence; or a ``PackedSequence``, and then ``y`` is one. P is H without

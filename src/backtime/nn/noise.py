@@ -31,7 +31,7 @@ def call_options(
 
 
 def dropped(weights: Weights, share: float) -> Weights:
-    """``Wh`` with elements zeroed for the whole sequence, the others scaled up (DropConnect, Wan et al. 2013)."""
+    """``Wh`` with elements zeroed for the whole sequence, the others scaled (Wan et al. 2013)."""
     return weights._replace(Wh=functional.dropout(weights.Wh, share))
 
 

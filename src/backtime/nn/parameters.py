@@ -41,8 +41,8 @@ def present(layer: Any) -> set[str]:
     return found
 
 
-def register(layer: nn.Module, device: Any, dtype: torch.dtype | None) -> None:
-    """Empty parameters; torch.nn's of all layers come first, so that options do not move its random stream."""
+def register(layer: Any, device: Any, dtype: torch.dtype | None) -> None:
+    """Empty parameters; torch.nn's of all layers first, so that options do not move its draws."""
     shared, own = FIELDS[:5], FIELDS[5:]
     has = present(layer)
     for fields in (shared, own):
@@ -96,6 +96,7 @@ def _shape(layer: Any, field: str, n: int) -> tuple[int, ...]:
     D = 2 if layer.bidirectional else 1
     below = layer.input_size if n < D else P * (D if layer.settings.merge == "concat" else 1)
     return {
-        "weight_ih": (GH, below), "weight_hh": (GH, P), "bias_ih": (GH,), "bias_hh": (GH,), "weight_hr": (P, H),
-        "bias_hr": (P,), "weight_peephole": (3, H), "gain_ih": (GH,), "gain_hh": (GH,), "gain_c": (H,), "bias_c": (H,),
+        "weight_ih": (GH, below), "weight_hh": (GH, P), "bias_ih": (GH,), "bias_hh": (GH,),
+        "weight_hr": (P, H), "bias_hr": (P,), "weight_peephole": (3, H),
+        "gain_ih": (GH,), "gain_hh": (GH,), "gain_c": (H,), "bias_c": (H,),
     }[field]  # fmt: skip

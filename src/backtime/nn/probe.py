@@ -5,17 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from backtime import native
+from backtime import kernels
 from backtime.kernels import GATES
 from backtime.reference.weights import Weights
 
-T, B, I, H, P = (
-    2,
-    1,
-    1,
-    2,
-    1,
-)  # of the call that is shown to the engine; what it lacks depends on none of them
+if kernels.available():
+    from backtime import native
+
+# of the call that is shown to the engine; what it lacks depends on none of them
+T, B, I, H, P = 2, 1, 1, 2, 1
 
 
 @cache
@@ -26,20 +24,6 @@ def engine_lacks(
 
     ``present`` names the weights; an option's value may be "rows" for an array with a value for every row.
     """
-    if len(Weights._fields) == 4:  # TODO merge
-        if (
-            packed
-            or reverse
-            or len(present) > 4
-            or set(dict(options)) - {"activation", "reset_after"}
-            or cell == "jordan"
-        ):
-            return "the engine has no kernel for this yet"
-        return native.can_run(
-            np.zeros((T, B, I)),
-            Weights(*(np.zeros(_shapes(GATES[cell] * H, H)[n]) for n in Weights._fields)),
-            **dict(options),
-        )
     width = P if "Wy" in present else H
     rows = (T * B,) if packed else (T, B)
     shapes = _shapes(GATES[cell] * H, width)

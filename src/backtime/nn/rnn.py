@@ -54,7 +54,8 @@ class RNN(Recurrent):
             Settings(
                 kernel={} if nonlinearity == "tanh" else {"activation": nonlinearity},
                 layer_norm=layer_norm, zoneout=zoneout, recurrent_dropout=recurrent_dropout,
-                weight_dropout=weight_dropout, leak=leak, learned_state=learned_state, merge=merge, backend=backend,
+                weight_dropout=weight_dropout, leak=leak, learned_state=learned_state, merge=merge,
+                backend=backend,
             ),
         )  # fmt: skip
         self.nonlinearity = nonlinearity

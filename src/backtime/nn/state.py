@@ -54,7 +54,7 @@ def reset(state: State, mask: Any) -> State:
 
 
 def unstack(state: State) -> list[State]:
-    """The state of each layer and direction, (B, H): layer 0, in both directions layer 0 reversed, layer 1."""
+    """The state of each layer and direction, (B, H): layer 0, its reverse, layer 1."""
     if isinstance(state, Tensor):
         return list(state.unbind(0))
     return [tuple(parts) for parts in zip(*(part.unbind(0) for part in state), strict=True)]

@@ -71,8 +71,8 @@ ACTIVATIONS = {
 }
 
 
-def activation(name: str) -> Activation:
-    """The activation called ``name``; ``UsageError`` when there is none."""
+def activation(name: str, argument: str = "activation") -> Activation:
+    """The activation called ``name``; ``UsageError``, naming the ``argument``, when there is none."""
     if name not in ACTIVATIONS:
-        raise UsageError(f"activation is {name!r}; expected one of {', '.join(ACTIVATIONS)}")
+        raise UsageError(f"{argument} is {name!r}; expected one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]

@@ -6,6 +6,7 @@ from typing import Any
 from backtime.errors import UsageError
 from backtime.kernels import GATES
 
+CELLS = ("rnn", "gru", "lstm")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
 FLAGS = ("tie_weights", "reset_after")
@@ -38,7 +39,7 @@ class LanguageConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _choice("cell", self.cell, tuple(GATES))
+        _choice("cell", self.cell, CELLS)
         _choice("activation", self.activation, ACTIVATIONS)
         for name, least in SIZES.items():
             value = getattr(self, name)
