@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from backtime.nn import check, parameters
 from backtime.nn.check import CallError
 from backtime.nn.frames import Dense, Frame, Packed, Ragged
+from backtime.nn.state import zeros
 from backtime.nn.tensors import States
 
 
@@ -50,7 +51,7 @@ def enter_state(layer: Any, hx: States | None, frame: Frame, like: Tensor) -> St
                 getattr(layer, name).unsqueeze(1).expand(-1, frame.B, -1)
                 for name in parameters.state_widths(layer)
             )
-        return ()
+        return zeros(layer, frame.B) if isinstance(frame, Ragged) and frame.has_empty else ()
     batched = not isinstance(frame, Dense) or frame.batched
     form, B = ("(L, B, H)", (frame.B,)) if batched else ("(L, H)", ())
     parts = []

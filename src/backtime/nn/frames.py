@@ -82,6 +82,7 @@ class Ragged:
         self.batch_sizes = within.sum(1)[: int(ordered[0]) if B else 0]
         self.order, self.back, self.place = (i.to(x.device) for i in (order, order.argsort(), place))
         self.B, self.shape = B, x.shape[:2]
+        self.has_empty = B > 0 and int(ordered[-1]) == 0  # sequences that are in no row
         self.x = self.rows(x)
 
     def enter_state(self, part: Tensor) -> Tensor:
