@@ -1,4 +1,4 @@
-"""The life of a module: copied, pickled, saved, shared, wrapped, frozen, hooked, with weights that are no parameters."""
+"""The life of a module: copied, saved, shared, wrapped, frozen, hooked; weights that are no parameters."""
 
 import copy
 import io

@@ -200,7 +200,7 @@ def one_step(kind: str, layer: Any, x: Tensor, state: Any, suffix: str) -> Any:
 def test_a_trace_has_every_step(kind: str) -> None:
     layer, _ = twins(kind, num_layers=2, bidirectional=True)
     x, state = random_input(layer)
-    y, last, steps = layer(x, state, trace=True)
+    y, _, steps = layer(x, state, trace=True)
     torch.testing.assert_close(y, layer(x, state)[0])
     assert len(steps) == 4
     below = x

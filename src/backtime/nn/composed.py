@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backtime.nn.equations import LN_EPSILON, STEPS, product
-from backtime.nn.tensors import Call, Options, States, Weights
+from backtime.nn.tensors import Call, Options, States, Weights, autocast_on
 
 Gates = dict[str, Tensor]
 ROWWISE = ("keep_h", "keep_c", "reset")
@@ -29,7 +29,7 @@ class Result(NamedTuple):
 
 def forward(call: Call, x: Tensor, state: States, weights: Weights) -> Result:
     """One layer in one direction. ``state`` may be empty for zeros; ``x`` may be integers (one-hot)."""
-    if torch.is_autocast_enabled(x.device.type):  # the layer computes in its weights' type
+    if autocast_on(x.device.type):  # the layer computes in its weights' type
         with torch.autocast(x.device.type, enabled=False):
             return forward(call, x, state, weights)
     sizes = None if call.batch_sizes is None else call.batch_sizes.tolist()

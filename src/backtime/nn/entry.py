@@ -10,7 +10,7 @@ from backtime.nn import check, parameters
 from backtime.nn.check import CallError
 from backtime.nn.frames import Dense, Frame, Packed, Ragged
 from backtime.nn.state import zeros
-from backtime.nn.tensors import States
+from backtime.nn.tensors import States, autocast_on
 
 
 def enter(layer: Any, x: Any, lengths: Any, like: Tensor) -> Frame:
@@ -89,7 +89,7 @@ def in_type(name: str, value: Any, like: Tensor) -> Tensor:
         isinstance(value, Tensor)
         and value.dtype != like.dtype
         and value.is_floating_point()
-        and torch.is_autocast_enabled(like.device.type)
+        and autocast_on(like.device.type)
     ):
         value = value.to(like.dtype)
     check.check_tensor(name, value, like)

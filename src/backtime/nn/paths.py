@@ -46,7 +46,7 @@ def obstacle(call: Call, weights: Weights) -> str | None:
     if not like.is_cpu:
         return f"the weights are on {like.device.type}"
     if like.dtype is not torch.float32 and like.dtype is not torch.float64:
-        return f"the weights are {like.dtype}"
+        return f"the weights are {str(like.dtype).removeprefix('torch.')}"
     if kernels.choose("auto") == "reference":
         return None
     options = tuple(

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 Options = dict[str, Any]  # of a cell, as the kernels name them; tensors where the kernels take arrays
@@ -31,3 +32,8 @@ class Call(NamedTuple):
     options: Options
     batch_sizes: Tensor | None = None  # (T,) of packed rows, on the CPU
     reverse: bool = False
+
+
+def autocast_on(device_type: str) -> bool:
+    """Whether autocast is on for such devices; some have none."""
+    return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
