@@ -21,7 +21,7 @@ def run_kernels(call: Call, x: Tensor, state: States, weights: Weights) -> tuple
     if torch.is_grad_enabled():
         y, *last = _Layer.apply(call, x, *weights, *state)  # type: ignore[no-untyped-call]
         return y, tuple(last)
-    y, last, _ = _forward(call, False, x, weights, state)
+    y, last, _ = forward_arrays(call, False, x, weights, state)
     return y, tuple(last)
 
 
@@ -40,7 +40,7 @@ class _Layer(Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        y, last, ctx.tape = _forward(call, any(ctx.needs_input_grad), x, tensors[:N], tensors[N:])
+        y, last, ctx.tape = forward_arrays(call, any(ctx.needs_input_grad), x, tensors[:N], tensors[N:])
         ctx.call = call
         ctx.set_materialize_grads(False)
         # y too: the tape reads these tensors' memory, and saving them makes torch notice a change in place
@@ -54,16 +54,21 @@ class _Layer(Function):
             return None, *_composed_backward(ctx.call, ctx.saved_tensors[:-1], need, (dy, *dlast))
         found = kernels.backward(
             _take_tape(ctx),
-            _optional(dy),
-            tuple(map(_optional, dlast)),
+            optional(dy),
+            tuple(map(optional, dlast)),
             need_dx=need[0],
             need_dstate=any(need[1 + N :]),
         )
-        dweights = found.dweights
-        if np.may_share_memory(dweights.bx, dweights.bh):  # equal for RNN and LSTM, but two parameters
-            dweights = dweights._replace(bh=dweights.bh.copy())
+        dweights = own_biases(found.dweights)
         each = [found.dx, *dweights, *(found.dstate or [None] * len(dlast))]
         return None, *tensors([g if wanted else None for g, wanted in zip(each, need, strict=False)])
+
+
+def own_biases(dweights: Arrays) -> Arrays:
+    """The gradients of the two biases are equal for RNN and LSTM, but belong to two parameters."""
+    if np.may_share_memory(dweights.bx, dweights.bh):
+        return dweights._replace(bh=dweights.bh.copy())
+    return dweights
 
 
 def _composed_backward(
@@ -91,9 +96,10 @@ def _composed_backward(
     return [next(found) if wants else None for wants in need]
 
 
-def _forward(
+def forward_arrays(
     call: Call, save: bool, x: Tensor, weights: Any, state: States
 ) -> tuple[Tensor, list[Tensor], kernels.Tape | None]:
+    """The kernels on the tensors' memory: ``y``, the last state, and the tape where ``save`` asks for it."""
     start = tuple([array(s) for s in state]) or None
     y, last, tape = kernels.forward(call.cell, array(x), start, _arrays(weights), save=save, **_extras(call))
     # an engine may return the last h as a view of y: two outputs of autograd must not share memory
@@ -106,7 +112,7 @@ def _arrays(weights: Any) -> Arrays:
     wx = array(Wx)
     zeros = np.zeros(len(wx), wx.dtype) if bx is None else None  # bias=False
     own = (wx, array(Wh), array(bx) if zeros is None else zeros, array(bh) if zeros is None else zeros)
-    return Arrays(*own, *map(_optional, options))
+    return Arrays(*own, *map(optional, options))
 
 
 def _extras(call: Call) -> dict[str, Any]:
@@ -127,10 +133,11 @@ def _take_tape(ctx: Any) -> kernels.Tape:
     x, *rest, _y = ctx.saved_tensors  # raises when one was changed in place, or the graph was not retained
     kept, ctx.tape = ctx.tape, None
     if kept is None:
-        kept = _forward(ctx.call, True, x, rest[:N], tuple(rest[N:]))[2]
+        kept = forward_arrays(ctx.call, True, x, rest[:N], tuple(rest[N:]))[2]
     tape: kernels.Tape = kept
     return tape
 
 
-def _optional(tensor: Tensor | None) -> Array | None:
+def optional(tensor: Tensor | None) -> Array | None:
+    """``array``, or None."""
     return None if tensor is None else array(tensor)

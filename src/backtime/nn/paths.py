@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
-from backtime import kernels
 from backtime.errors import UsageError
-from backtime.nn import composed
+from backtime.nn import composed, library
 from backtime.nn.autograd import run_kernels
-from backtime.nn.probe import engine_lacks
+from backtime.nn.probe import KNOWN, engine_lacks
 from backtime.nn.tensors import Call, States, Weights
 
 BACKENDS = ("auto", "native", "composed")
@@ -33,9 +32,11 @@ def run(call: Call, x: Tensor, state: States, weights: Weights, backend: str) ->
     if backend != "composed":
         why = obstacle(call, weights)
         if why is None:
+            if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+                return library.run(call, x, state, weights)
             if not transformed(x) and x.numel():
                 return run_kernels(call, x, state, weights)
-        else:
+        elif not torch.compiler.is_compiling():
             refuse_or_say(why, backend)
     return composed.forward(call, x, state, weights)[:2]
 
@@ -47,14 +48,22 @@ def obstacle(call: Call, weights: Weights) -> str | None:
         return f"the weights are on {like.device.type}"
     if like.dtype is not torch.float32 and like.dtype is not torch.float64:
         return f"the weights are {str(like.dtype).removeprefix('torch.')}"
-    if kernels.choose("auto") == "reference":
+    plain = not call.options and call.batch_sizes is None and not call.reverse
+    if plain and weights.Wy is None and weights.p is None and weights.gx is None:
         return None
-    options = tuple(
-        (name, value if isinstance(value, PLAIN) else "rows" if isinstance(value, Tensor) else 0.5)
-        for name, value in call.options.items()
+    form = (
+        call.cell,
+        tuple(
+            (name, value if isinstance(value, PLAIN) else "rows" if isinstance(value, Tensor) else 0.5)
+            for name, value in call.options.items()
+        ),
+        tuple(name for name, w in zip(Weights._fields, weights, strict=True) if w is not None),
+        call.batch_sizes is not None,
+        call.reverse,
     )
-    present = tuple(name for name, w in zip(Weights._fields, weights, strict=True) if w is not None)
-    return engine_lacks(call.cell, options, present, call.batch_sizes is not None, call.reverse)
+    if torch.compiler.is_compiling():  # what the compiler cannot look into was asked before
+        return KNOWN.get(form, "this form of call was not made before it was compiled")
+    return engine_lacks(*form)
 
 
 def transformed(x: Tensor) -> bool:

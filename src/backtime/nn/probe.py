@@ -1,6 +1,5 @@
 """What the engine has a kernel for, asked of it once for each form of call."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,10 @@ if kernels.available():
 T, B, I, H, P = 2, 1, 1, 2, 1
 
 
-@cache
+Form = tuple[str, tuple[tuple[str, Any], ...], tuple[str, ...], bool, bool]
+KNOWN: dict[Form, str | None] = {}  # what the engine said
+
+
 def engine_lacks(
     cell: str, options: tuple[tuple[str, Any], ...], present: tuple[str, ...], packed: bool, reverse: bool
 ) -> str | None:
@@ -24,6 +26,17 @@ def engine_lacks(
 
     ``present`` names the weights; an option's value may be "rows" for an array with a value for every row.
     """
+    if kernels.choose("auto") == "reference":
+        return None  # NumPy does everything
+    form = (cell, options, present, packed, reverse)
+    if form not in KNOWN:
+        KNOWN[form] = _asked(*form)
+    return KNOWN[form]
+
+
+def _asked(
+    cell: str, options: tuple[tuple[str, Any], ...], present: tuple[str, ...], packed: bool, reverse: bool
+) -> str | None:
     width = P if "Wy" in present else H
     rows = (T * B,) if packed else (T, B)
     shapes = _shapes(GATES[cell] * H, width)
