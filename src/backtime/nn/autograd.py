@@ -13,13 +13,15 @@ from backtime.nn.tensors import Call, States, Weights
 from backtime.reference.weights import Array
 from backtime.reference.weights import Weights as Arrays
 
-N = len(Weights._fields)
+PLAIN = 4  # weights of a layer without options
 
 
 def run_kernels(call: Call, x: Tensor, state: States, weights: Weights) -> tuple[Tensor, States]:
     """One layer in one direction by the kernels; records for autograd when it is on."""
     if torch.is_grad_enabled():
-        y, *last = _Layer.apply(call, x, *weights, *state)  # type: ignore[no-untyped-call]
+        plain = weights.Wy is None and weights.p is None and weights.gx is None
+        own = weights[:PLAIN] if plain else weights  # each argument of apply costs half a microsecond
+        y, *last = _Layer.apply(call, len(own), x, *own, *state)  # type: ignore[no-untyped-call]
         return y, tuple(last)
     y, last, _ = forward_arrays(call, False, x, weights, state)
     return y, tuple(last)
@@ -36,12 +38,12 @@ def tensors(gradients: list[Array | None]) -> tuple[Tensor | None, ...]:
 
 
 class _Layer(Function):
-    """One recurrent layer. Arguments: the call, x, the weights, then the state."""
+    """One recurrent layer. Arguments: the call, the number n of weights, x, the weights, then the state."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        y, last, ctx.tape = forward_arrays(call, any(ctx.needs_input_grad), x, tensors[:N], tensors[N:])
-        ctx.call = call
+    def forward(ctx: Any, call: Call, n: int, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        y, last, ctx.tape = forward_arrays(call, any(ctx.needs_input_grad), x, tensors[:n], tensors[n:])
+        ctx.call, ctx.n = call, n
         ctx.set_materialize_grads(False)
         # y too: the tape reads these tensors' memory, and saving them makes torch notice a change in place
         ctx.save_for_backward(x, *tensors, y)
@@ -49,19 +51,19 @@ class _Layer(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dlast: Tensor | None) -> tuple[Any, ...]:
-        need = ctx.needs_input_grad[1:]
+        need, n = ctx.needs_input_grad[2:], ctx.n
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
-            return None, *_composed_backward(ctx.call, ctx.saved_tensors[:-1], need, (dy, *dlast))
+            return None, None, *_composed_backward(ctx, need, (dy, *dlast))
         found = kernels.backward(
             _take_tape(ctx),
             optional(dy),
             tuple(map(optional, dlast)),
             need_dx=need[0],
-            need_dstate=any(need[1 + N :]),
+            need_dstate=any(need[1 + n :]),
         )
         dweights = own_biases(found.dweights)
-        each = [found.dx, *dweights, *(found.dstate or [None] * len(dlast))]
-        return None, *tensors([g if wanted else None for g, wanted in zip(each, need, strict=False)])
+        each = [found.dx, *dweights[:n], *(found.dstate or [None] * len(dlast))]
+        return None, None, *tensors([g if wanted else None for g, wanted in zip(each, need, strict=False)])
 
 
 def own_biases(dweights: Arrays) -> Arrays:
@@ -72,12 +74,13 @@ def own_biases(dweights: Arrays) -> Arrays:
 
 
 def _composed_backward(
-    call: Call, saved: tuple[Tensor, ...], need: tuple[bool, ...], upstream: tuple[Tensor | None, ...]
+    ctx: Any, need: tuple[bool, ...], upstream: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """Gradients that can be differentiated again: those of the composed operations on the same tensors."""
+    saved, n = ctx.saved_tensors[:-1], ctx.n
     with torch.enable_grad():
         x, *rest = saved
-        y, last, *_ = composed.forward(call, x, tuple(rest[N:]), Weights(*rest[:N]))
+        y, last, *_ = composed.forward(ctx.call, x, tuple(rest[n:]), Weights(*rest[:n]))
     outputs = [
         (o, d) for o, d in zip((y, *last), upstream, strict=False) if d is not None and o.requires_grad
     ]
@@ -112,7 +115,7 @@ def _arrays(weights: Any) -> Arrays:
     wx = array(Wx)
     zeros = np.zeros(len(wx), wx.dtype) if bx is None else None  # bias=False
     own = (wx, array(Wh), array(bx) if zeros is None else zeros, array(bh) if zeros is None else zeros)
-    return Arrays(*own, *map(optional, options))
+    return Arrays(*own, *map(optional, options))  # options: none, or all seven
 
 
 def _extras(call: Call) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def _take_tape(ctx: Any) -> kernels.Tape:
     x, *rest, _y = ctx.saved_tensors  # raises when one was changed in place, or the graph was not retained
     kept, ctx.tape = ctx.tape, None
     if kept is None:
-        kept = forward_arrays(ctx.call, True, x, rest[:N], tuple(rest[N:]))[2]
+        kept = forward_arrays(ctx.call, True, x, rest[: ctx.n], tuple(rest[ctx.n :]))[2]
     tape: kernels.Tape = kept
     return tape
 
