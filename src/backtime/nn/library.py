@@ -1,4 +1,4 @@
-"""A layer as one operation of torch's library: what ``torch.compile`` and ``torch.export`` put in their graphs.
+"""A layer as one operation of torch's library: for the graphs of ``torch.compile`` and ``torch.export``.
 
 ``backtime::layer(form, tensors) -> (y, h, c)``; ``form`` says in words what the tensors are. Its backward
 pass, ``backtime::layer_backward``, runs the layer once more: an operation can hand on tensors, not a tape.
