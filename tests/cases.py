@@ -108,9 +108,16 @@ class OptionCase(NamedTuple):
             "keep_h": lambda: rng.uniform(size=(T, B, width)).astype(dtype),
             "keep_c": lambda: (rng.uniform(size=(T, B, H)) < 0.5).astype(dtype),  # zoneout as in training
             "h_mask": lambda: ((rng.uniform(size=(B, width)) < 0.7) / 0.7).astype(dtype),
-            "reset": lambda: rng.uniform(size=(T, B)) < 0.4,
+            "reset": lambda: _cuts(rng, T, B),
         }
         return case, {**self.numbers, **{name: draw[name]() for name in self.arrays}}
+
+
+def _cuts(rng: np.random.Generator, T: int, B: int) -> Any:
+    """Resets at random, and one for certain in the middle."""
+    reset = rng.uniform(size=(T, B)) < 0.3
+    reset[T // 2 : T // 2 + 1, B // 2 : B // 2 + 1] = True
+    return reset
 
 
 def _option_cases() -> dict[str, OptionCase]:
@@ -214,29 +221,6 @@ def train_step(cell: str, case: Case, backend: str = "reference", **options: Any
         if gradient is not None:
             found[f"d{name}"] = gradient
     return found
-
-
-def torch_layer(cell: str, case: Case, **arguments: Any) -> dict[str, Array]:
-    """``train_step`` by torch.nn, the witness from outside; of options it has the projection alone."""
-    torch = pytest.importorskip("torch")
-    kind: Callable[..., Any] = getattr(torch.nn, cell.upper())
-    I, H = case.weights.Wx.shape[1], len(case.weights.Wx) // GATES[cell]
-    names = dict(zip(WEIGHTS, ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), strict=False))
-    if case.weights.Wy is not None:
-        names["Wy"], arguments["proj_size"] = "weight_hr_l0", len(case.weights.Wy)
-    layer = kind(I, H, dtype=torch.float64, **arguments)
-    layer.load_state_dict({n: torch.tensor(getattr(case.weights, w)) for w, n in names.items()})
-    x = torch.tensor(case.x, requires_grad=True)
-    state = [torch.tensor(s[None], requires_grad=True) for s in case.state]
-    y, last = layer(x, tuple(state) if cell == "lstm" else state[0])
-    ends = list(last) if cell == "lstm" else [last]
-    energy = (y * torch.tensor(case.dy)).sum()
-    energy = energy + sum((s[0] * torch.tensor(d)).sum() for s, d in zip(ends, case.dstate, strict=True))
-    energy.backward()
-    found = {"y": y.detach().numpy(), "dx": x.grad.numpy()}
-    for name, end, start in zip(STATE[cell], ends, state, strict=True):
-        found |= {f"{name[0]}T": end[0].detach().numpy(), f"d{name}": start.grad[0].numpy()}
-    return found | {f"d{w}": getattr(layer, n).grad.numpy() for w, n in names.items()}
 
 
 def engine_or_skip() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("agreement", "cases", "numeric")
+pytest.register_assert_rewrite("agreement", "cases", "numeric", "witness")
 
 from cases import engine_or_skip  # noqa: E402 - only what is imported after the line above is rewritten
 

@@ -7,11 +7,11 @@ import numpy as np
 from backtime.reference.weights import Array
 
 STEP = 3e-5
-# (move in steps, its weight): dE/dv = (8 (E(v+s) - E(v-s)) - (E(v+2s) - E(v-2s))) / 12s. For a smooth E it is
-# wrong by STEP^4/30 |E5| = 3e-20 |E5|, E5 the fifth derivative, from its curve, and by about
-# 2^-52 |E| / STEP = 7e-12 |E| from rounding. |E| is below some hundreds here, E5 below 1e11 even where a layer
-# norm of three close numbers is as good as a step. So a right gradient is within 1e-8 of the largest element;
-# a wrong term is off by a fair part of it.
+# (move in steps, its weight): dE/dv = (8 (E(v+s) - E(v-s)) - (E(v+2s) - E(v-2s))) / 12s. For a smooth E it
+# is wrong by STEP^4/30 |E5| = 3e-20 |E5|, E5 the fifth derivative, from its curve, and by about
+# 2^-52 |E| / STEP = 7e-12 |E| from rounding. |E| is below some hundreds here, E5 below 1e11 even where a
+# layer norm of three close numbers is as good as a step. So a right gradient is within 1e-8 of the largest
+# element; a wrong term is off by a fair part of it.
 MOVES = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
 TOLERANCE = 1e-8
 

@@ -19,7 +19,8 @@ from agreement import (
 )
 from backtime import UsageError, kernels
 from backtime.reference import gru
-from cases import SHAPES, SMALL, dot, engine_or_skip, make, torch_layer, train_step
+from cases import SHAPES, SMALL, dot, engine_or_skip, make, train_step
+from witness import torch_layer
 
 FORMS = [True, False]  # reset_after
 

@@ -19,7 +19,8 @@ from agreement import (
 )
 from backtime import UsageError, kernels
 from backtime.reference import lstm
-from cases import SHAPES, SMALL, Case, dot, make, torch_layer, train_step
+from cases import OPTION_CASES, SHAPES, SMALL, Case, P, dot, make, train_step
+from witness import torch_layer
 
 
 def sigmoid(z: float) -> float:
@@ -56,6 +57,62 @@ def test_gradient_is_the_numeric_one(backend: str, shape: tuple[int, ...], one_h
 def test_torch_bears_witness(shape: tuple[int, ...]) -> None:
     case = make("lstm", *shape)
     assert_close(train_step("lstm", case), torch_layer("lstm", case), TORCH_TOLERANCE)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[3] > P])  # torch: P smaller than H
+def test_torch_bears_witness_for_the_projection(shape: tuple[int, ...]) -> None:
+    case = make("lstm", *shape, extras=("Wy",))
+    assert_close(train_step("lstm", case), torch_layer("lstm", case), TORCH_TOLERANCE)
+
+
+def test_every_option_at_once_is_its_definition() -> None:
+    """One unit of one sequence after the other, in plain numbers, with peepholes that see the cell."""
+    T, B, I, H = 3, 2, 4, 5
+    case, options = OPTION_CASES["lstm everything"].build(T, B, I, H)
+    w = case.weights
+    y, last, _ = kernels.forward("lstm", case.x, case.state, w, backend="reference", **options)
+    for b in range(B):
+        h, c = list(case.state[0][b]), list(case.state[1][b])
+        for t in range(T):
+            if options["reset"][t, b]:
+                h, c = [0.0] * P, [0.0] * H
+            met = [options["h_mask"][b, k] * h[k] for k in range(P)]
+            ax = normalised([dot(w.Wx[k], case.x[t, b]) for k in range(4 * H)])
+            ah = normalised([dot(w.Wh[k], met) for k in range(4 * H)])
+            z = [ax[k] * w.gx[k] + w.bx[k] + ah[k] * w.gh[k] + w.bh[k] for k in range(4 * H)]
+            i = [sigmoid(z[k] + w.p[0, k] * c[k]) for k in range(H)]
+            f = [sigmoid(z[H + k] + w.p[1, k] * c[k]) for k in range(H)]
+            c_new = [f[k] * c[k] + i[k] * math.tanh(z[2 * H + k]) for k in range(H)]
+            o = [sigmoid(z[3 * H + k] + w.p[2, k] * c_new[k]) for k in range(H)]
+            s = normalised(c_new)
+            v = [o[k] * math.tanh(s[k] * w.gc[k] + w.bc[k]) for k in range(H)]
+            h_new = [dot(w.Wy[k], v) for k in range(P)]
+            c = [n + keep * (k - n) for n, k, keep in zip(c_new, c, options["keep_c"][t, b], strict=True)]
+            h = [n + keep * (k - n) for n, k, keep in zip(h_new, h, options["keep_h"][t, b], strict=True)]
+            np.testing.assert_allclose(y[t, b], h, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(last[0][b], h, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(last[1][b], c, rtol=0, atol=1e-13)
+
+
+def normalised(a: list[float]) -> list[float]:
+    mean = sum(a) / len(a)
+    return [(k - mean) / math.sqrt(sum((j - mean) ** 2 for j in a) / len(a) + 1e-5) for k in a]
+
+
+def test_coupled_gates_are_one_gate() -> None:
+    """f = 1 - i whatever the rows of f hold; they have no gradient."""
+    case = make("lstm", 4, 2, 3, 5, extras=("p",))
+    other = {n: getattr(case.weights, n).copy() for n in ("Wx", "Wh", "bx", "bh", "p")}
+    for n, value in other.items():
+        value[slice(1, 2) if n == "p" else slice(5, 10)] = 100.0
+    found, same = (train_step("lstm", c, coupled=True)
+                   for c in (case, case._replace(weights=case.weights._replace(**other))))  # fmt: skip
+    assert all(np.array_equal(found[name], same[name]) for name in found)
+    assert not any(found[f"d{n}"][5:10].any() for n in ("Wx", "Wh", "bx", "bh"))
+    assert not found["dp"][1].any()
+    (_, c), i, f, g, _, _ = lstm.step(case.x[0], case.state, case.weights, coupled=True)
+    np.testing.assert_array_equal(f, 1 - i)
+    np.testing.assert_array_equal(c, (1 - i) * case.state[1] + i * g)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

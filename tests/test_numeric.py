@@ -10,7 +10,7 @@ import pytest
 from agreement import check_layer
 from backtime import kernels
 from backtime.reference.weights import Array
-from cases import CELLS, make
+from cases import CELLS, OPTION_CASES, make
 from numeric import check_gradients, numeric_gradient
 
 
@@ -112,3 +112,49 @@ def test_a_wrong_term_in_a_cell_is_caught(
     with pytest.raises(AssertionError) as error:
         check_layer(cell, make(cell, 3, 2, 2, 3), "reference", **options)
     assert {line.split()[0] for line in str(error.value).splitlines()} == caught
+
+
+# The same for the terms of the options: the case, one wrong term, what must be called wrong at the least.
+PLANTED_OPTIONS: list[tuple[str, str, str, set[str]]] = [
+    ("rnn norm", "dgh = product_gain(dz, hm", "dgh = product_gain(da, hm", {"dgh"}),
+    ("rnn norm", "product_backward(dz, x, Wx, gx), x", "product_backward(dz, x, Wx), x", {"dx", "dWx"}),
+    (
+        "rnn norm",
+        "product_backward(dz[t], hm[t], Wh, gh)",
+        "product_backward(dz[t], hm[t], Wh)",
+        {"dWh", "dh0"},
+    ),
+    ("rnn h_mask", "masked(da[t] @ Wh, options.h_mask)", "da[t] @ Wh", {"dh0"}),
+    ("rnn h_mask", "hm = masked(before, options.h_mask)", "hm = before", {"dWh"}),
+    ("rnn reset", "dh = options.enter(t, dh)", "pass", {"dh0"}),
+    ("gru keep_h array", "enter(t, dh + dh_direct)", "enter(t, dh_direct)", {"dh0"}),
+    ("gru h_mask", "dh + masked(dhm, h_mask)", "dh + dhm", {"dh0"}),
+    ("gru norm", "dbx = dzx.sum", "dbx = da.sum", {"dbx"}),
+    ("lstm peephole", "dc = dc + dzo * p[2]", "pass", {"dWx", "dc0"}),
+    ("lstm peephole", "dc + dzi * p[0] + dzf * p[1]", "dc + dzi * p[0]", {"dc0"}),
+    ("lstm peephole", "dzo * saved.c_new)", "dzo * saved.c_before)", {"dp"}),
+    ("lstm projection", "dWy = rows(dh_new)", "dWy = -rows(dh_new)", {"dWy"}),
+    ("lstm coupled", "di, df = di - df,", "di, df = di,", {"dWx", "dbx"}),
+    ("lstm keep_c array", "dc = dc + dc_line", "dc = dc_line", {"dc0"}),
+    ("lstm norm", "standard_backward(ds * gc, c_new)", "standard_backward(ds, c_new)", {"dc0", "dWx"}),
+    ("lstm norm", "dbc = ds.sum", "dbc = -ds.sum", {"dbc"}),
+    ("lstm reset", "options.enter(t, dc)", "dc", {"dc0"}),
+    ("jordan plain", "dWy = rows(dv)", "dWy = -rows(dv)", {"dWy"}),
+    ("jordan tanh of identity", "df(saved.y[t])", "df(saved.before[t])", {"dby", "dWy", "dx"}),
+]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong", "caught"), PLANTED_OPTIONS)
+def test_a_wrong_term_of_an_option_is_caught(
+    name: str, right: str, wrong: str, caught: set[str], monkeypatch: Any
+) -> None:
+    cell = OPTION_CASES[name].cell
+    source = inspect.getsource(CELLS[cell])
+    assert source.count(right) == 1
+    module = ModuleType(cell)
+    exec(source.replace(right, wrong), module.__dict__)
+    monkeypatch.setitem(kernels.CELLS, cell, module)
+    case, options = OPTION_CASES[name].build(3, 2, 2, 3)
+    with pytest.raises(AssertionError) as error:
+        check_layer(cell, case, "reference", **options)
+    assert {line.split()[0] for line in str(error.value).splitlines()} >= caught

@@ -21,7 +21,8 @@ from backtime import UsageError, kernels
 from backtime.reference import rnn
 from backtime.reference.activations import sigmoid
 from backtime.reference.weights import Weights
-from cases import SHAPES, SMALL, dot, make, torch_layer, train_step
+from cases import SHAPES, SMALL, dot, make, train_step
+from witness import torch_layer
 
 ACTIVATIONS = {
     "tanh": math.tanh,

@@ -7,7 +7,7 @@ import numpy as np
 from backtime import backends
 from backtime.errors import UsageError
 from backtime.reference.checks import STATE, check_weights
-from backtime.reference.checks.options import check_names
+from backtime.reference.checks.options import check_names, check_options
 from backtime.reference.layer import CELLS
 from backtime.reference.weights import Array, Integers, Weights, widths
 
@@ -71,9 +71,11 @@ class Stack:
 def _check(layers: list[Weights], cell: str, options: dict[str, Any]) -> None:
     if cell not in CELLS:
         raise UsageError(f"cell is {cell!r}; expected one of {', '.join(CELLS)}")
-    for weights in layers:
-        check_weights(cell, weights)
     check_names(cell, options)
     for name, value in options.items():
         if isinstance(value, np.ndarray):
             raise UsageError(f"{name} is an array; expected what holds for every step of a stack")
+    for weights in layers:
+        check_weights(cell, weights)
+        P = weights.Wh.shape[1]
+        check_options(cell, options, weights, (1, 1, P), "(T, B, P)", 1)
