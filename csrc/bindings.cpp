@@ -8,6 +8,7 @@ namespace {
 
 // An array of undefined contents whose memory comes from the pool and goes back there with the array.
 template <class T> nb::ndarray<nb::numpy, T> empty(std::vector<size_t> shape) {
+  if (shape.size() > 32) throw std::invalid_argument("shape has more dimensions than NumPy's arrays");
   size_t size = 1;  // of the strides too, which a dimension of 0 leaves as they are
   for (size_t n : shape)
     if (__builtin_mul_overflow(size, std::max<size_t>(n, 1), &size) || size > kMostElements) throw std::bad_alloc();

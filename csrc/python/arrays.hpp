@@ -10,6 +10,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "../calls.hpp"
@@ -75,5 +76,44 @@ template <class A> Maybe<A> item(const nb::tuple& t, size_t i, const char* name)
   if (i >= t.size() || t[i].is_none()) return std::nullopt;
   return array_of<A>(t[i], name);
 }
+template <class V> V value_of(nb::handle value, const char* name, const char* expected) {
+  V out;
+  if (!nb::try_cast(value, out)) throw std::invalid_argument(std::string(name) + " is not " + expected);
+  return out;
+}
+inline nb::tuple tuple_of(nb::handle value, const char* name) {
+  if (!nb::isinstance<nb::tuple>(value)) throw std::invalid_argument(std::string(name) + " is no tuple");
+  return nb::borrow<nb::tuple>(value);
+}
+
+// The arrays of one call: of the right size, alive until the call is over (an object may make a fresh array each time it is
+// asked for one), and those that are written apart from all others.
+class Taken {
+  struct Range {
+    const char *begin, *end, *name;
+    bool written;
+  };
+  std::vector<Range> ranges_;
+  std::vector<nb::ndarray<>> held_;
+
+ public:
+  template <class A> auto* operator()(const A& array, long size, const char* name) {
+    auto* p = of_size(array, size, name);
+    const char* begin = reinterpret_cast<const char*>(p);
+    ranges_.push_back({begin, begin + array.nbytes(), name, !std::is_const_v<std::remove_pointer_t<decltype(p)>>});
+    held_.emplace_back(nb::ndarray<>(array));
+    return p;
+  }
+  template <class A> auto operator()(const Maybe<A>& array, long size, const char* name) -> decltype(array->data()) {
+    return array ? (*this)(*array, size, name) : nullptr;
+  }
+  void apart() const {
+    for (const Range& a : ranges_)
+      if (a.written)
+        for (const Range& b : ranges_)
+          if (&a != &b && a.begin < b.end && b.begin < a.end)
+            throw std::invalid_argument(std::string(a.name) + " overlaps " + b.name);
+  }
+};
 
 }  // namespace backtime

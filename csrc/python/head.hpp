@@ -12,9 +12,11 @@ void softmax_cross_entropy(In<T> h, In<T> Wy, In<T> by, Tokens targets, Maybe<In
   if (H < 1 || V < 1) throw std::invalid_argument("H and V must be at least 1");
   if (dh.has_value() != dWy.has_value() || dh.has_value() != dby.has_value() || (dh && !row_weights))
     throw std::invalid_argument("dh, dWy, dby and row_weights come together");
-  const HeadCall<T> call{R, H, V, h.data(), Wy.data(), of_size(by, V, "by"), tokens_below(targets, R, V, "targets"),
-                         of_size(row_weights, R, "row_weights"), of_size(losses, R, "losses"), of_size(dh, R * H, "dh"),
-                         of_size(dWy, V * H, "dWy"), of_size(dby, V, "dby"), team_size()};
+  Taken taken;
+  const HeadCall<T> call{R, H, V, taken(h, R * H, "h"), taken(Wy, V * H, "Wy"), taken(by, V, "by"), tokens_below(targets, R, V, "targets"),
+                         taken(row_weights, R, "row_weights"), taken(losses, R, "losses"), taken(dh, R * H, "dh"),
+                         taken(dWy, V * H, "dWy"), taken(dby, V, "dby"), team_size()};
+  taken.apart();
   const GilReleased release;
   if (R) kernels<T>().softmax_cross_entropy(call);
 }

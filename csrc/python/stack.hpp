@@ -2,7 +2,7 @@
 #pragma once
 #include <algorithm>
 
-#include "layer.hpp"
+#include "weights.hpp"
 
 namespace backtime {
 
@@ -11,20 +11,21 @@ template <class T> class Stack {
   Stack(const std::string& cell, nb::tuple options, std::vector<nb::tuple> layers, Maybe<In<T>> Wy, Maybe<In<T>> by)
       : kernels_(kernels<T>()) {
     for (const nb::tuple& layer : layers) {
-      arrays_.emplace_back(layer);
-      const Sizes s = arrays_.back().sizes(cell, {1, 1});
+      const Weights<T> w(layer);
+      const Sizes s = w.sizes(cell, {1, 1});
       if (!sizes_.empty() && s.I != sizes_.back().P) throw std::invalid_argument("a layer's I must be the width of the layer below");
-      weights_.push_back(arrays_.back().checked(s));
+      weights_.push_back(w.checked(s, arrays_));
       panels_.emplace_back(kernels_.lengths(s, weights_.back()).panels);
       kernels_.pack(s, weights_.back(), panels_.back().data());
       sizes_.push_back(s);
     }
     if (sizes_.empty()) throw std::invalid_argument("layers is empty; expected at least one");
-    options_ = OptionArrays<T>(options, sizes_[0]).options;
+    for (size_t l = 0; l < sizes_.size(); l++) options_ = options_of<T>(options, sizes_[l], weights_[l], arrays_);
     if (options_.keep_h_rows || options_.keep_c_rows || options_.h_mask || options_.cut)
       throw std::invalid_argument("options of a stack are numbers, not arrays");
     if (Wy.has_value() != by.has_value()) throw std::invalid_argument("Wy and by come together");
     H_ = sizes_.back().P, V_ = by ? static_cast<long>(by->size()) : H_;
+    if (V_ < 1) throw std::invalid_argument("by is empty; expected at least one output");
     if (!by) return;
     output_ = Buffer<T>(kernels_.linear_length(V_, H_));
     kernels_.linear_pack(V_, H_, of_size(Wy, V_ * H_, "Wy"), by->data(), output_.data());
@@ -37,13 +38,14 @@ template <class T> class Stack {
     if (x.has_value() == tokens.has_value()) throw std::invalid_argument("exactly one of x and tokens is needed");
     const long B = static_cast<long>(tokens ? tokens->size() : x->size() / sizes_[0].I);
     if (B < 1) throw std::invalid_argument("the batch is empty");
-    for (size_t l = 0; l < sizes_.size(); l++)
-      for (size_t i = 0; i < each; i++) of_size(state[l * each + i], B * (i ? sizes_[l].H : sizes_[l].P), "state");
-    const T* below = of_size(x, B * sizes_[0].I, "x");
-    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x") : nullptr;
-    T* z = of_size(logits, B * V_, "logits");
+    Taken taken;
     std::vector<T*> parts;
-    for (Out<T>& part : state) parts.push_back(part.data());
+    for (size_t l = 0; l < sizes_.size(); l++)
+      for (size_t i = 0; i < each; i++) parts.push_back(taken(state[l * each + i], B * (i ? sizes_[l].H : sizes_[l].P), "state"));
+    const T* below = taken(x, B * sizes_[0].I, "x");
+    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x") : nullptr;
+    T* z = taken(logits, B * V_, "logits");
+    taken.apart();
     const GilReleased release;
     advance(B, below, ids, parts.data(), z);
   }
@@ -72,7 +74,7 @@ template <class T> class Stack {
   const Kernels<T>& kernels_;
   Options<T> options_;
   std::vector<Sizes> sizes_;
-  std::vector<Weights<T>> arrays_;  // keeps what weights_ points to
+  Taken arrays_;  // what weights_ points to
   std::vector<LayerWeights<T>> weights_;
   std::vector<Buffer<T>> panels_;
   Buffer<T> output_;
@@ -84,8 +86,10 @@ template <class T> class Stack {
 template <class T> class Stream {
  public:
   Stream(const Stack<T>& stack, long B) : stack_(stack), B_(B) {
-    if (B < 1 || B > kMostElements / stack.outputs()) throw std::invalid_argument("B is " + std::to_string(B) + "; expected at least 1");
-    long work = 0;
+    long work = 0, most = stack.outputs();
+    for (const Sizes& s : stack.sizes()) most = std::max({most, s.P, gates_of(s.cell) * s.H * (s.I + s.P)});
+    if (B < 1 || B > kMostElements / most) throw std::invalid_argument("B is " + std::to_string(B) + "; expected at least 1, and less than memory");
+
     for (const Sizes& s : stack.sizes()) {
       for (size_t i = 0; i < stack.parts_of_state(); i++) parts_.emplace_back(array(i ? s.H : s.P));
       work += B * gates_of(s.cell) * s.H * (s.I + s.P);
