@@ -1,6 +1,5 @@
 // The tiles of a backward pass: dh = dz Wh of the step after, then the cell's arithmetic on the registers.
 #pragma once
-#include "gru_before.hpp"
 #include "norm_rows.hpp"
 #include "span.hpp"
 #include "weights.hpp"
@@ -167,30 +166,6 @@ template <class T, class Cell> struct InnerTiles {
       for (int p = 0; p < P; p++)
         if (pass.dh) store(pass.carried(pass.dh, row + m, block + p), dh.z[m][p][0]);
         else pass.finish_apart(span, dh.z[m][p][0], row + m, block + p);
-  }
-};
-
-// gru_before: through Wh_n to r h, and on to r and to h.
-template <class T> struct ResetTiles {
-  static constexpr int L = LANES<T>;
-  const BackwardPass<T, GruBefore<T>>& pass;
-  const Span<T> span;
-  struct Candidate {
-    static constexpr int of(int) { return 2; }
-  };
-  template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dm{};
-    multiply_gates<Candidate, 1, 3>(dm, pass.dz, pass.s.rows(), span.at + row, pass.s.H, pass.Wn, block);
-    for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) reset(dm.z[m][p][0], row + m, block + p);
-  }
-  void reset(Vec<T> dm, long row, long block) const {
-    const long at = span.at + row, slot = (block * pass.s.rows() + at) * 3 * L, P = pass.s.P;
-    const Vec<T> r = load(pass.call.kept.gates + slot);
-    const Vec<T> into = masked(pass.o, pass.before(span, row, block), row, at, block, P);
-    store(pass.dz + slot, dm * into * r * (broadcast<T>(T(1)) - r));
-    T* direct = pass.carried(pass.direct, row, block);
-    store(direct, pass.cut(at) ? Vec<T>{} : load(direct) + masked(pass.o, dm * r, row, at, block, P));
   }
 };
 

@@ -1,5 +1,7 @@
 // One layer and direction, forward through time. Equations: docs/rnn.md, gru.md, lstm.md; here is only how they are scheduled.
 #pragma once
+#include <utility>
+
 #include "forward_tiles.hpp"
 #include "gru_before.hpp"
 #include "norm.hpp"
@@ -90,16 +92,19 @@ template <class T, class Cell> class Forward {
     for (long b = 0; b < nb; b++)
       store_n(call.cn + r * s.H + b * L, load(pass.cells + (b * pass.cell_rows + from) * L), lanes_in<T>(b, s.H));
   }
-  long first_row(long k) const {  // of the chunk that begins with step k
-    const long last = (k + plan.chunk < steps.T ? k + plan.chunk : steps.T) - 1;
-    return steps.start(steps.reverse ? steps.time(last) : k);
+  // Rows [first, last) of the chunk that begins with step k: in both directions they stand together.
+  std::pair<long, long> chunk_rows(long k) const {
+    const long end = k + plan.chunk < steps.T ? k + plan.chunk : steps.T, t = steps.time(k), u = steps.time(end - 1);
+    return {steps.start(t < u ? t : u), steps.start((t < u ? u : t) + 1)};
   }
-  long most_rows_in_chunk() const { return plan.chunk * (steps.T ? steps.size(0) : 0) < R ? plan.chunk * steps.size(0) : R; }
+  long most_rows_in_chunk() const {
+    const long most = steps.T ? plan.chunk * steps.size(0) : 0;
+    return most < R ? most : R;
+  }
 
   // The input product of a chunk of steps; returns the row that the gates' buffer begins with.
   long hoist(const Member& me, long k) {
-    const long last = (k + plan.chunk < steps.T ? k + plan.chunk : steps.T) - 1;
-    const long begin = first_row(k), end = steps.start((steps.reverse ? k < steps.T ? steps.time(k) : 0 : last) + 1);
+    const auto [begin, end] = chunk_rows(k);
     const long gate_first = pass.saved ? 0 : begin;
     if (k && !pass.saved) me.wait();  // the others may still read the chunk before
     long first, past;

@@ -1,6 +1,6 @@
 // What follows the time loop from dz: gradients of the weights and of the input, each one product or sum over all rows.
 #pragma once
-#include "backward_tiles.hpp"
+#include "gru_before.hpp"
 
 namespace backtime::BT_ISA {
 
