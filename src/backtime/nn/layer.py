@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backtime.nn import check, composed, entry, fused, noise, parameters, paths
-from backtime.nn.explain import Explanation, explain, prepare
+from backtime.nn.explain import Explanation, explain
 from backtime.nn.settings import Settings
 from backtime.nn.tensors import Call, Options, States, Weights
 
@@ -53,7 +53,6 @@ class Recurrent(nn.Module):
         self._names = [parameters.names(self, suffix) for suffix in parameters.suffixes(self)]
         parameters.register(self, device, dtype)
         self.reset_parameters()
-        prepare(self)
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order in which torch.nn draws them."""

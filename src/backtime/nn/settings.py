@@ -37,6 +37,8 @@ class Settings:
         self._check_leak()
         if self.layer_norm and not self.kernel.get("reset_after", True):
             raise ArgumentError("layer_norm is True with reset_after=False; expected reset_after=True")
+        if self.layer_norm and self.kernel.get("coupled"):  # LN takes the rows of all gates
+            raise ArgumentError("layer_norm is True with coupled=True; expected coupled=False")
         if self.forget_bias is not None and not bias:
             raise ArgumentError("forget_bias is given with bias=False; expected bias=True")
         if self.forget_bias is not None and self.kernel.get("coupled"):
