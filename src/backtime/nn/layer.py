@@ -103,18 +103,34 @@ class Recurrent(nn.Module):
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 y = functional.dropout(y, self.dropout, True)
-            outputs = []
-            for n in range(layer * D, layer * D + D):
-                call, own = self._call(frame, weights[n], cuts, reverse=n % D == 1)
-                if trace:
-                    steps.append(composed.forward(call, y, starts[n], own))
-                    out, end = steps[-1][:2]
-                else:
-                    out, end = paths.run(call, y, starts[n], own, self.settings.backend)
-                outputs.append(out)
-                ends.append(end)
-            y = outputs[0] if D == 1 else self._merged(*outputs)
+            own = range(layer * D, layer * D + D)
+            calls = [self._call(frame, weights[n], cuts, reverse=n % D == 1) for n in own]
+            below = [starts[n] for n in own]
+            if trace:
+                taken = [composed.forward(c, y, s, w) for (c, w), s in zip(calls, below, strict=True)]
+                steps += taken
+                y = taken[0].y if D == 1 else torch.cat([one.y for one in taken], -1)
+                ends += [one.last for one in taken]
+            else:
+                y, last = self._layer(calls, y, below)
+                ends += last
+            if D == 2 and self.settings.merge == "sum":
+                y = torch.add(*y.chunk(2, -1))
         return y, ends, steps
+
+    def _layer(
+        self, calls: list[tuple[Call, Weights]], x: Tensor, states: list[States]
+    ) -> tuple[Tensor, list[States]]:
+        """One layer, in one direction or both."""
+        backend = self.settings.backend
+        if len(calls) == 1:
+            y, last = paths.run(calls[0][0], x, states[0], calls[0][1], backend)
+            return y, [last]
+        (call_f, own_f), (call_r, own_r) = calls
+        y, (last_f, last_r) = paths.run_both(
+            (call_f, call_r), x, (states[0], states[1]), (own_f, own_r), backend
+        )
+        return y, [last_f, last_r]
 
     def _call(self, frame: Any, own: Weights, cuts: Tensor | None, reverse: bool) -> tuple[Call, Weights]:
         """The call of one layer and direction, with its masks drawn."""
@@ -127,11 +143,6 @@ class Recurrent(nn.Module):
         if cuts is not None:
             options = options | {"reset": cuts}
         return Call(self.cell, options, frame.batch_sizes, reverse), own
-
-    def _merged(self, forward: Tensor, backward: Tensor) -> Tensor:
-        if self.settings.merge == "sum":
-            return forward + backward
-        return torch.cat([forward, backward], -1)
 
     def extra_repr(self) -> str:
         """The arguments that are not at their defaults, as torch.nn prints them."""

@@ -14,8 +14,7 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from backtime.errors import UsageError
-from backtime.nn import composed, library
-from backtime.nn.autograd import run_kernels
+from backtime.nn import autograd, composed, library
 from backtime.nn.tensors import Call, States, Weights
 
 BACKENDS = ("auto", "native", "composed")
@@ -33,10 +32,27 @@ def run(call: Call, x: Tensor, state: States, weights: Weights, backend: str) ->
             if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
                 return library.run(call, x, state, weights)
             if not transformed(x) and x.numel():
-                return run_kernels(call, x, state, weights)
+                return autograd.run_kernels(call, x, state, weights)
         elif not torch.compiler.is_compiling():
             refuse_or_say(why, backend)
     return composed.forward(call, x, state, weights)[:2]
+
+
+def run_both(
+    calls: tuple[Call, Call],
+    x: Tensor,
+    states: tuple[States, States],
+    own: tuple[Weights, Weights],
+    backend: str,
+) -> tuple[Tensor, tuple[States, States]]:
+    """Both directions of a layer: ``y`` (T, B, 2P) or (R, 2P), forward half first, and the last states."""
+    together = (
+        backend != "composed" and not torch.compiler.is_compiling() and not transformed(x) and x.numel()
+    )
+    if together and obstacle(own[0].Wx) is None and not torch._C._len_torch_dispatch_stack():
+        return autograd.run_both(calls, x, states, own)
+    (y_f, last_f), (y_r, last_r) = (run(calls[d], x, states[d], own[d], backend) for d in (0, 1))
+    return torch.cat([y_f, y_r], -1), (last_f, last_r)
 
 
 def obstacle(like: Tensor) -> str | None:
