@@ -66,7 +66,7 @@ class _Layer(Function):
         need = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
             return None, None, *_composed_backward(ctx, need, (dy, *dlast))
-        return None, None, *backward_tensors(_take_tape(ctx), ctx.n, dy, dlast, need)
+        return None, None, *backward_tensors(ctx.calls, _take_tape(ctx), ctx.n, dy, dlast, need)
 
 
 def _take_tape(ctx: Any) -> Any:
@@ -107,10 +107,11 @@ def _composed_backward(
 
 def _composed(calls: Calls, x: Tensor, weights: tuple[Tensor, ...], state: States) -> tuple[Tensor, ...]:
     """``y`` and the last state, as ``run_tensors`` orders them."""
-    n, k = len(weights) // len(calls), len(state) // len(calls)
+    n, k, stacked = len(weights) // len(calls), len(state) // len(calls), calls[0].stacked
+    state = tuple(part.squeeze(0) for part in state) if stacked else state
     each = [
         composed.forward(call, x, state[d * k : d * k + k], Weights(*weights[d * n : d * n + n]))
         for d, call in enumerate(calls)
     ]
     y = each[0].y if len(each) == 1 else torch.cat([one.y for one in each], -1)
-    return y, *[part for one in each for part in one.last]
+    return y, *[part.unsqueeze(0) if stacked else part for one in each for part in one.last]

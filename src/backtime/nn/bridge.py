@@ -37,20 +37,25 @@ def forward_tensors(
     """The kernels on the tensors' memory: ``y``, the last state, and the tape where ``save`` asks for it."""
     tape: Tape | None
     if len(calls) == 1:
-        start = tuple([array(s) for s in state]) if state else None
-        options = _extras(calls[0])
-        y, last, tape = kernels.forward(
-            calls[0].cell, array(x), start, _arrays(weights), save=save, **options
-        )
+        y, last, tape = _forward(calls[0], save, x, weights, state)
     else:
         y, last, tape = _forward_both(calls, save, x, weights, state)
+    return torch.from_numpy(y), [torch.from_numpy(part) for part in last], tape
+
+
+def _forward(
+    call: Call, save: bool, x: Tensor, weights: Tensors, state: States
+) -> tuple[Array, list[Array], kernels.Tape | None]:
+    start = tuple([array(s)[0] if call.stacked else array(s) for s in state]) if state else None
+    y, last, tape = kernels.forward(call.cell, array(x), start, _arrays(weights), save=save, **_extras(call))
     # the reference returns the last h as a view of y: two outputs of autograd must not share memory
-    return torch.from_numpy(y), [torch.from_numpy(own_memory(s)) for s in last], tape
+    own = [own_memory(part) for part in last]
+    return y, [part[None] for part in own] if call.stacked else own, tape
 
 
 def _forward_both(
     calls: tuple[Call, Call], save: bool, x: Tensor, weights: Tensors, state: States
-) -> tuple[Array, tuple[Array, ...], kernels.BothTapes | None]:
+) -> tuple[Array, list[Array], kernels.BothTapes | None]:
     n, k, sizes = len(weights) // 2, len(state) // 2, calls[0].batch_sizes
     start = [array(s) for s in state]
     y, (last_f, last_r), tape = kernels.forward_both(
@@ -62,30 +67,39 @@ def _forward_both(
         save=save,
         options=(_options(calls[0]), _options(calls[1])),
     )
-    return y, last_f + last_r, tape
+    return y, [own_memory(part) for part in last_f + last_r], tape
 
 
 def backward_tensors(
-    tape: Tape, n: int, dy: Tensor | None, dlast: Tensors, need: tuple[bool, ...]
+    calls: Calls, tape: Tape, n: int, dy: Tensor | None, dlast: Tensors, need: tuple[bool, ...]
 ) -> list[Tensor | None]:
     """Gradients of x, the n weights and the state, each with memory of its own; None where not needed."""
-    dx: Array | None
     need_dstate = True in need[1 + n :]
-    if isinstance(tape, kernels.Tape):
-        dx, dstate, dweights = kernels.backward(
-            tape, optional(dy), tuple([optional(d) for d in dlast]), need_dx=need[0], need_dstate=need_dstate
-        )
-        each = [dx, *own_biases(dweights)[:n], *(dstate or ())]
+    up: Any = tuple([optional(d) for d in dlast]) if any(d is not None for d in dlast) else None
+    if isinstance(tape, kernels.BothTapes):
+        each = _backward_both(tape, n, optional(dy), up, need[0], need_dstate)
     else:
-        k = len(dlast) // 2
-        up = [optional(d) for d in dlast]
-        dx, dstates, pair = kernels.backward_both(
-            tape, optional(dy), (tuple(up[:k]), tuple(up[k:])), need_dx=need[0], need_dstate=need_dstate
+        stacked = calls[0].stacked
+        if up and stacked:
+            up = tuple([None if d is None else d[0] for d in up])
+        dx, dstate, dweights = kernels.backward(
+            tape, optional(dy), up, need_dx=need[0], need_dstate=need_dstate
         )
-        each = [dx, *[g for own in pair for g in own_biases(own)[: n // 2]]]
-        each += [part for own in dstates for part in own or ()]
+        state = [part[None] for part in dstate or ()] if stacked else dstate or ()
+        each = [dx, *own_biases(dweights)[:n], *state]
     each += [None] * (len(need) - len(each))
     return tensors([g if wanted else None for g, wanted in zip(each, need, strict=True)])
+
+
+def _backward_both(
+    tape: kernels.BothTapes, n: int, dy: Array | None, up: Any, need_dx: bool, need_dstate: bool
+) -> list[Array | None]:
+    k = len(up) // 2 if up else 0
+    dx, dstates, dweights = kernels.backward_both(
+        tape, dy, (up[:k], up[k:]) if up else None, need_dx=need_dx, need_dstate=need_dstate
+    )
+    own = [g for each in dweights for g in own_biases(each)[: n // 2]]
+    return [dx, *own, *[part for dstate in dstates for part in dstate or ()]]
 
 
 def own_biases(dweights: Arrays) -> Arrays:

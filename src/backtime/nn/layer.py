@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backtime.nn import check, composed, entry, fused, noise, parameters, paths
+from backtime.nn import check, composed, entry, fused, noise, parameters, paths, short
 from backtime.nn.explain import Explanation, explain
 from backtime.nn.settings import Settings
 from backtime.nn.tensors import Call, Options, States, Weights
@@ -80,6 +80,8 @@ class Recurrent(nn.Module):
         self, x: Any, hx: States | None, lengths: Any, reset: Tensor | None, trace: bool
     ) -> tuple[Any, ...]:
         """In and out as ``torch.nn`` has it: ``y``, the last state, and what is traced or None."""
+        if lengths is None and reset is None and not trace and (done := short.run(self, x, hx)):
+            return *done, None
         weights = [self._weights(names) for names in self._names]
         frame = entry.enter(self, x, lengths, weights[0].Wx)
         state = entry.enter_state(self, hx, frame, weights[0].Wx)

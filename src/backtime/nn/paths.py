@@ -29,7 +29,7 @@ def run(call: Call, x: Tensor, state: States, weights: Weights, backend: str) ->
     if backend != "composed":
         why = obstacle(weights.Wx)
         if why is None:
-            if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+            if recorded():
                 return library.run(call, x, state, weights)
             if not transformed(x) and x.numel():
                 return autograd.run_kernels(call, x, state, weights)
@@ -46,10 +46,7 @@ def run_both(
     backend: str,
 ) -> tuple[Tensor, tuple[States, States]]:
     """Both directions of a layer: ``y`` (T, B, 2P) or (R, 2P), forward half first, and the last states."""
-    together = (
-        backend != "composed" and not torch.compiler.is_compiling() and not transformed(x) and x.numel()
-    )
-    if together and obstacle(own[0].Wx) is None and not torch._C._len_torch_dispatch_stack():
+    if backend != "composed" and obstacle(own[0].Wx) is None and not watched(x) and x.numel():
         return autograd.run_both(calls, x, states, own)
     (y_f, last_f), (y_r, last_r) = (run(calls[d], x, states[d], own[d], backend) for d in (0, 1))
     return torch.cat([y_f, y_r], -1), (last_f, last_r)
@@ -62,6 +59,16 @@ def obstacle(like: Tensor) -> str | None:
     if like.dtype is not torch.float32 and like.dtype is not torch.float64:
         return f"the weights are {str(like.dtype).removeprefix('torch.')}"
     return None
+
+
+def recorded() -> bool:
+    """Whether a compiler, or a mode such as that of fake tensors, takes the operations down."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def watched(x: Tensor) -> bool:
+    """Whether someone is there for whom a call of the kernels is not enough."""
+    return recorded() or transformed(x)
 
 
 def transformed(x: Tensor) -> bool:
