@@ -56,6 +56,7 @@ def refused_arguments() -> dict[str, Any]:
         "merge is 'mean'; expected one of concat, sum": lambda: nn.RNN(4, 6, merge="mean"),
         "merge is 'sum' with bidirectional=False": lambda: nn.RNN(4, 6, merge="sum"),
         "layer_norm is True with reset_after=False": lambda: nn.GRU(4, 6, layer_norm=True, reset_after=False),
+        "layer_norm is True with coupled=True": lambda: nn.LSTM(4, 6, layer_norm=True, coupled=True),
         "leak and zoneout are both given": lambda: nn.RNN(4, 6, leak=0.5, zoneout=0.1),
         r"leak is 2.0; expected a number in \[0, 1\]": lambda: nn.RNN(4, 6, leak=2.0),
         r"zoneout is \(0.1, 0.1\); expected a number": lambda: nn.GRU(4, 6, zoneout=(0.1, 0.1)),  # type: ignore[arg-type]

@@ -205,7 +205,7 @@ def test_directions_can_be_added(kind: str) -> None:
 EVERYTHING: dict[str, dict[str, Any]] = {
     "RNN": {"layer_norm": True, "leak": 0.5, "nonlinearity": "relu"},
     "GRU": {"layer_norm": True, "zoneout": 0.2},
-    "LSTM": {"layer_norm": True, "peephole": True, "coupled": True, "zoneout": (0.2, 0.1), "proj_size": 3},
+    "LSTM": {"layer_norm": True, "peephole": True, "zoneout": (0.2, 0.1), "proj_size": 3},
     "Jordan": {"layer_norm": True, "output_nonlinearity": "tanh"},
 }
 

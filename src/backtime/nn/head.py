@@ -12,7 +12,7 @@ from torch.nn import functional
 from backtime import kernels
 from backtime.errors import UsageError
 from backtime.nn import check
-from backtime.nn.autograd import array, tensors
+from backtime.nn.bridge import array, tensors
 from backtime.nn.paths import transformed
 from backtime.reference.weights import Array
 

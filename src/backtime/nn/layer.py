@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backtime.nn import check, composed, entry, fused, noise, parameters, paths
-from backtime.nn.explain import Explanation, explain, prepare
+from backtime.nn import check, composed, entry, fused, noise, parameters, paths, short
+from backtime.nn.explain import Explanation, explain
 from backtime.nn.settings import Settings
 from backtime.nn.tensors import Call, Options, States, Weights
 
@@ -53,7 +53,6 @@ class Recurrent(nn.Module):
         self._names = [parameters.names(self, suffix) for suffix in parameters.suffixes(self)]
         parameters.register(self, device, dtype)
         self.reset_parameters()
-        prepare(self)
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order in which torch.nn draws them."""
@@ -81,6 +80,8 @@ class Recurrent(nn.Module):
         self, x: Any, hx: States | None, lengths: Any, reset: Tensor | None, trace: bool
     ) -> tuple[Any, ...]:
         """In and out as ``torch.nn`` has it: ``y``, the last state, and what is traced or None."""
+        if lengths is None and reset is None and not trace and (done := short.run(self, x, hx)):
+            return *done, None
         weights = [self._weights(names) for names in self._names]
         frame = entry.enter(self, x, lengths, weights[0].Wx)
         state = entry.enter_state(self, hx, frame, weights[0].Wx)
@@ -104,18 +105,34 @@ class Recurrent(nn.Module):
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 y = functional.dropout(y, self.dropout, True)
-            outputs = []
-            for n in range(layer * D, layer * D + D):
-                call, own = self._call(frame, weights[n], cuts, reverse=n % D == 1)
-                if trace:
-                    steps.append(composed.forward(call, y, starts[n], own))
-                    out, end = steps[-1][:2]
-                else:
-                    out, end = paths.run(call, y, starts[n], own, self.settings.backend)
-                outputs.append(out)
-                ends.append(end)
-            y = outputs[0] if D == 1 else self._merged(*outputs)
+            own = range(layer * D, layer * D + D)
+            calls = [self._call(frame, weights[n], cuts, reverse=n % D == 1) for n in own]
+            below = [starts[n] for n in own]
+            if trace:
+                taken = [composed.forward(c, y, s, w) for (c, w), s in zip(calls, below, strict=True)]
+                steps += taken
+                y = taken[0].y if D == 1 else torch.cat([one.y for one in taken], -1)
+                ends += [one.last for one in taken]
+            else:
+                y, last = self._layer(calls, y, below)
+                ends += last
+            if D == 2 and self.settings.merge == "sum":
+                y = torch.add(*y.chunk(2, -1))
         return y, ends, steps
+
+    def _layer(
+        self, calls: list[tuple[Call, Weights]], x: Tensor, states: list[States]
+    ) -> tuple[Tensor, list[States]]:
+        """One layer, in one direction or both."""
+        backend = self.settings.backend
+        if len(calls) == 1:
+            y, last = paths.run(calls[0][0], x, states[0], calls[0][1], backend)
+            return y, [last]
+        (call_f, own_f), (call_r, own_r) = calls
+        y, (last_f, last_r) = paths.run_both(
+            (call_f, call_r), x, (states[0], states[1]), (own_f, own_r), backend
+        )
+        return y, [last_f, last_r]
 
     def _call(self, frame: Any, own: Weights, cuts: Tensor | None, reverse: bool) -> tuple[Call, Weights]:
         """The call of one layer and direction, with its masks drawn."""
@@ -128,11 +145,6 @@ class Recurrent(nn.Module):
         if cuts is not None:
             options = options | {"reset": cuts}
         return Call(self.cell, options, frame.batch_sizes, reverse), own
-
-    def _merged(self, forward: Tensor, backward: Tensor) -> Tensor:
-        if self.settings.merge == "sum":
-            return forward + backward
-        return torch.cat([forward, backward], -1)
 
     def extra_repr(self) -> str:
         """The arguments that are not at their defaults, as torch.nn prints them."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backtime import kernels
-from backtime.nn.autograd import array, forward_arrays, optional, own_biases
+from backtime.nn.bridge import array, forward_tensors, optional, own_biases
 from backtime.nn.tensors import Call, States, Weights
 
 Read = tuple[Call, Tensor, States, Weights]
@@ -27,7 +27,7 @@ def run(call: Call, x: Tensor, state: States, weights: Weights) -> tuple[Tensor,
 def layer(form: str, tensors: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """``y`` and the last state; ``c`` (0,) where a cell has none."""
     call, x, state, weights = _read(form, tensors)
-    y, last, _ = forward_arrays(call, False, x, weights, state)
+    y, last, _ = forward_tensors((call,), False, x, weights, state)
     return y, last[0], last[1] if len(last) > 1 else y.new_empty(0)
 
 
@@ -46,8 +46,8 @@ def _(form: str, tensors: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def layer_backward(form: str, tensors: list[Tensor], dy: Tensor, dh: Tensor, dc: Tensor) -> list[Tensor]:
     """Gradients of x, unless it is integers, of the state and of the weights, as ``_written`` orders them."""
     call, x, state, weights = _read(form, tensors)
-    tape = forward_arrays(call, True, x, weights, state)[2]
-    assert tape is not None  # it was asked for
+    tape = forward_tensors((call,), True, x, weights, state)[2]
+    assert isinstance(tape, kernels.Tape)  # of one direction, and asked for
     dlast = (array(dh), array(dc)) if call.cell == "lstm" else (array(dh),)
     found = kernels.backward(tape, optional(dy), dlast, need_dstate=bool(state))
     each = [found.dx, *(found.dstate or ())] if state else [found.dx]

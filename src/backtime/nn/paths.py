@@ -1,7 +1,7 @@
 """Which path a call takes, and why.
 
 - ``native``     the kernels: the compiled engine (NumPy where there is none, or BACKTIME_BACKEND says so)
-- ``composed``   plain torch operations, for what the engine does not do, and inside ``torch.func``
+- ``composed``   plain torch operations: other types and devices, second derivatives, ``torch.func``
 - ``fused``      PyTorch's own operation, for plain layers on other devices than the CPU (``nn.fused``)
 """
 
@@ -14,13 +14,10 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from backtime.errors import UsageError
-from backtime.nn import composed, library
-from backtime.nn.autograd import run_kernels
-from backtime.nn.probe import KNOWN, engine_lacks
+from backtime.nn import autograd, composed, library
 from backtime.nn.tensors import Call, States, Weights
 
 BACKENDS = ("auto", "native", "composed")
-PLAIN = (str, bool, type(None))
 
 
 class FallbackWarning(UserWarning):
@@ -30,40 +27,48 @@ class FallbackWarning(UserWarning):
 def run(call: Call, x: Tensor, state: States, weights: Weights, backend: str) -> tuple[Tensor, States]:
     """One layer in one direction: ``y`` (T, B, P), or (R, P) of packed rows, and the last state."""
     if backend != "composed":
-        why = obstacle(call, weights)
+        why = obstacle(weights.Wx)
         if why is None:
-            if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+            if recorded():
                 return library.run(call, x, state, weights)
             if not transformed(x) and x.numel():
-                return run_kernels(call, x, state, weights)
+                return autograd.run_kernels(call, x, state, weights)
         elif not torch.compiler.is_compiling():
             refuse_or_say(why, backend)
     return composed.forward(call, x, state, weights)[:2]
 
 
-def obstacle(call: Call, weights: Weights) -> str | None:
-    """Why the kernels cannot run this call; None when they can."""
-    like = weights.Wx
+def run_both(
+    calls: tuple[Call, Call],
+    x: Tensor,
+    states: tuple[States, States],
+    own: tuple[Weights, Weights],
+    backend: str,
+) -> tuple[Tensor, tuple[States, States]]:
+    """Both directions of a layer: ``y`` (T, B, 2P) or (R, 2P), forward half first, and the last states."""
+    if backend != "composed" and obstacle(own[0].Wx) is None and not watched(x) and x.numel():
+        return autograd.run_both(calls, x, states, own)
+    (y_f, last_f), (y_r, last_r) = (run(calls[d], x, states[d], own[d], backend) for d in (0, 1))
+    return torch.cat([y_f, y_r], -1), (last_f, last_r)
+
+
+def obstacle(like: Tensor) -> str | None:
+    """Why the kernels cannot run a layer with weights like this one; None when they can."""
     if not like.is_cpu:
         return f"the weights are on {like.device.type}"
     if like.dtype is not torch.float32 and like.dtype is not torch.float64:
         return f"the weights are {str(like.dtype).removeprefix('torch.')}"
-    plain = not call.options and call.batch_sizes is None and not call.reverse
-    if plain and weights.Wy is None and weights.p is None and weights.gx is None:
-        return None
-    form = (
-        call.cell,
-        tuple(
-            (name, value if isinstance(value, PLAIN) else "rows" if isinstance(value, Tensor) else 0.5)
-            for name, value in call.options.items()
-        ),
-        tuple(name for name, w in zip(Weights._fields, weights, strict=True) if w is not None),
-        call.batch_sizes is not None,
-        call.reverse,
-    )
-    if torch.compiler.is_compiling():  # what the compiler cannot look into was asked before
-        return KNOWN.get(form, "this form of call was not made before it was compiled")
-    return engine_lacks(*form)
+    return None
+
+
+def recorded() -> bool:
+    """Whether a compiler, or a mode such as that of fake tensors, takes the operations down."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def watched(x: Tensor) -> bool:
+    """Whether someone is there for whom a call of the kernels is not enough."""
+    return recorded() or transformed(x)
 
 
 def transformed(x: Tensor) -> bool:

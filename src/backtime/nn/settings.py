@@ -1,6 +1,7 @@
 """What a layer can do beyond ``torch.nn``'s, by keyword of its constructor."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from backtime.nn import check
@@ -37,6 +38,8 @@ class Settings:
         self._check_leak()
         if self.layer_norm and not self.kernel.get("reset_after", True):
             raise ArgumentError("layer_norm is True with reset_after=False; expected reset_after=True")
+        if self.layer_norm and self.kernel.get("coupled"):  # LN takes the rows of all gates
+            raise ArgumentError("layer_norm is True with coupled=True; expected coupled=False")
         if self.forget_bias is not None and not bias:
             raise ArgumentError("forget_bias is given with bias=False; expected bias=True")
         if self.forget_bias is not None and self.kernel.get("coupled"):
@@ -69,6 +72,12 @@ class Settings:
     def noisy(self) -> bool:
         """Whether a call has options of its own besides ``kernel``."""
         return any(self.zoneouts) or bool(self.recurrent_dropout) or self.leak is not None
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether a call is that of ``torch.nn``, on the engine where it can be."""
+        usual = not (self.kernel or self.noisy or self.weight_dropout or self.learned_state)
+        return usual and not self.layer_norm and not self.peephole and self.backend != "composed"
 
     def given(self) -> dict[str, Any]:
         """What is not at its default, to be printed."""

@@ -11,7 +11,6 @@ from torch import nn
 
 from backtime.nn import parameters
 from backtime.nn.cells import GRUCell, LSTMCell, RNNCell
-from backtime.nn.explain import prepare
 from backtime.nn.gru import GRU
 from backtime.nn.lstm import LSTM
 from backtime.nn.rnn import RNN
@@ -83,7 +82,6 @@ def _adopt_layer(module: Any, ours: type) -> None:
     if ours is GRU:
         module.reset_after = True
     module._names = [parameters.names(module, suffix) for suffix in parameters.suffixes(module)]
-    prepare(module)
 
 
 def _adopt_cell(module: Any, ours: type) -> None:

@@ -32,6 +32,7 @@ class Call(NamedTuple):
     options: Options
     batch_sizes: Tensor | None = None  # (T,) of packed rows, on the CPU
     reverse: bool = False
+    stacked: bool = False  # whether the state parts are (1, B, .), as a caller has them, in place of (B, .)
 
 
 def autocast_on(device_type: str) -> bool:
