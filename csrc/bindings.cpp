@@ -27,7 +27,7 @@ template <class T> void elementwise(const std::string& function, In<T> x, Out<T>
 // What is written to is taken as it is (noconvert): the results would be lost in a converted copy.
 template <class T> void define(nb::module_& m, const char* saved, const char* stack, const char* stream, const char* empty_name) {
   m.def(empty_name, empty<T>, "shape"_a);
-  nb::class_<Saved<T>>(m, saved);
+  nb::class_<Saved<T>>(m, saved).def_prop_ro("state_shapes", &Saved<T>::state_shapes);
   m.def("forward", forward<T>, "cell"_a, "shape"_a, "batch_sizes"_a.none(), "x"_a.none(), "tokens"_a.none(), "directions"_a,
         "y"_a.noconvert(), "save"_a);
   m.def("backward", backward<T>, "x"_a.none(), "tokens"_a.none(), "y"_a.noconvert(), "dy"_a.none(), "directions"_a);

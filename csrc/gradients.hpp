@@ -15,11 +15,14 @@ template <class T, class Cell> class Gradients {
   const long R, nb;
   const T *Wx, *dnc;   // transposed panels, used when dx is wanted; (nb, R, L) by LN(c) gc + bc
   Buffer<T> px, ph, py;  // panels of dWx (nb, I, G, L), dWh (nb, P, G, L), dWy (np, H, 1, L)
+  Buffer<T> columns, further;  // scratch, taken before the region: inside one nobody could catch bad_alloc
 
  public:
   Gradients(const BackwardPass<T, Cell>& pass, const T* Wx, const T* dnc)
       : pass(pass), call(pass.call), s(pass.s), R(s.rows()), nb(blocks_of<T>(s.H)), Wx(Wx), dnc(dnc), px(nb * s.I * G * L),
-        ph(nb * s.P * G * L), py(pass.dq ? blocks_of<T>(s.P) * s.H * L : 0) {}
+        ph(nb * s.P * G * L), py(pass.dq ? blocks_of<T>(s.P) * s.H * L : 0),
+        columns((s.I + s.P + 2 * MAX_ACCUMULATORS) * ROW_CHUNK),
+        further(Cell::two_products || pass.dq ? 2 * (s.P + s.H + 2 * MAX_ACCUMULATORS) * ROW_CHUNK : 0) {}
 
   void run(const Member& me) {
     if (pass.dzh) products<Straight, Straight, G>(me, pass.dzx, pass.dzh);
@@ -46,10 +49,10 @@ template <class T, class Cell> class Gradients {
     const long x_tiles = (I + OfInput::grain - 1) / OfInput::grain * OfInput::grain;
     long n0, n1, b0, b1, r0, r1;
     me.share(x_tiles + (Cell::two_products ? 0 : s.P), OfInput::grain, n0, n1);
-    Buffer<T> scratch(OfInput::scratch(n1 - n0) + 1);
+    T* scratch = columns.data() + n0 * ROW_CHUNK;
     const long x1 = n1 < I ? n1 : I, h0 = n0 > x_tiles ? n0 - x_tiles : 0, h1 = n1 - x_tiles;
-    if (n0 < x1) OfInput{dzx, {call.x, call.x, 0, I, I}, px.data(), R, s.H}.run(n0, x1, scratch.data());
-    if (h0 < h1) OfHidden{dzh, hidden(), ph.data(), R, s.H}.run(h0, h1, scratch.data());
+    if (n0 < x1) OfInput{dzx, {call.x, call.x, 0, I, I}, px.data(), R, s.H}.run(n0, x1, scratch);
+    if (h0 < h1) OfHidden{dzh, hidden(), ph.data(), R, s.H}.run(h0, h1, scratch);
     me.share(nb, 1, b0, b1);
     if (call.tokens) scatter_gradient<X, G, N>(dzx, call.tokens, R, s.I, px.data(), b0, b1);
     if (!call.dx) return;
@@ -58,12 +61,12 @@ template <class T, class Cell> class Gradients {
     for_tiles<1>(r0, r1, 0, blocks_of<T>(s.I), dx);
   }
 
-  template <class Slot, int K, int N> void share_columns(const Member& me, const T* dz, Rows<T> x, T* panels, long H) {
+  template <class Slot, int K, int N>
+  void share_columns(const Member& me, const T* dz, Rows<T> x, T* panels, long H, T* scratch) {
     using Of = WeightGradient<Slot, K, N, T>;
     long n0, n1;
     me.share(x.N, Of::grain, n0, n1);
-    Buffer<T> scratch(Of::scratch(n1 - n0) + 1);
-    if (n0 < n1) Of{dz, x, panels, R, H}.run(n0, n1, scratch.data());
+    if (n0 < n1) Of{dz, x, panels, R, H}.run(n0, n1, scratch + n0 * ROW_CHUNK);
   }
 
   void sums(const Member& me) {
@@ -73,10 +76,11 @@ template <class T, class Cell> class Gradients {
     if constexpr (separate_biases) bias_gradient<HSlot, G, S>(pass.dz, R, s.H, call.d.bh, b0, b1);
     const Rows<T> inner{call.kept.inner, call.kept.inner, 0, s.H, s.H};
     if constexpr (Cell::two_products) {
-      share_columns<Straight, 2, S>(me, pass.dz, hidden(), ph.data(), s.H);
-      share_columns<typename ResetTiles<T>::Candidate, 1, S>(me, pass.dz, inner, ph.data() + GruBefore<T>::candidate_panels(s), s.H);
+      share_columns<Straight, 2, S>(me, pass.dz, hidden(), ph.data(), s.H, further.data());
+      share_columns<typename ResetTiles<T>::Candidate, 1, S>(me, pass.dz, inner, ph.data() + GruBefore<T>::candidate_panels(s), s.H,
+                                                             further.data() + (s.P + 2 * MAX_ACCUMULATORS) * ROW_CHUNK);
     }
-    if (pass.dq) share_columns<Straight, 1, 1>(me, pass.dq, inner, py.data(), s.P);
+    if (pass.dq) share_columns<Straight, 1, 1>(me, pass.dq, inner, py.data(), s.P, further.data());
     if (pass.dq && call.d.by) bias_gradient<Straight, 1, 1>(pass.dq, R, s.P, call.d.by, p0, p1);
     if (pass.dzh) gains(b0, b1);
     if constexpr (Cell::has_cell)

@@ -43,7 +43,7 @@ template <class T> class SoftmaxCrossEntropy {
   const HeadCall<T>& call;
   const long nv, nh, chunk;
   const bool gradient;
-  Buffer<T> packed, transposed, z, dW;
+  Buffer<T> packed, transposed, z, dW, scratch;
   LinearPanels<T> panels;
 
   // Rows in a chunk: the logits of a chunk take at most about 8 MB, and a tile has full height.
@@ -58,7 +58,7 @@ template <class T> class SoftmaxCrossEntropy {
   explicit SoftmaxCrossEntropy(const HeadCall<T>& c)
       : call(c), nv(blocks_of<T>(c.V)), nh(blocks_of<T>(c.H)), chunk(rows_in_chunk(c.R, c.V)), gradient(c.dh),
         packed(LinearPanels<T>::length(c.V, c.H)), transposed(gradient ? nh * nv * L * L : 0), z(nv * chunk * L),
-        dW(gradient ? nv * c.H * L : 0), panels(packed.data(), c.V, c.H) {}
+        dW(gradient ? nv * c.H * L : 0), scratch(gradient ? OfWeights::scratch(c.H) : 0), panels(packed.data(), c.V, c.H) {}
 
   void run(const Member& me) {
     const FlushDenormals flush;
@@ -68,7 +68,6 @@ template <class T> class SoftmaxCrossEntropy {
     me.share(call.H, OfWeights::grain, n0, n1);
     panels.pack(call.Wy, call.by, call.V, call.H, v0, v1);
     if (gradient) pack_transposed<T, 1>(call.Wy, call.V, call.H, transposed.data(), c0, c1);
-    Buffer<T> scratch(OfWeights::scratch(n1 - n0) + 1);
     me.wait();
     for (long r0 = 0; r0 < call.R; r0 += chunk) {
       const long rows = call.R - r0 < chunk ? call.R - r0 : chunk;
@@ -76,7 +75,7 @@ template <class T> class SoftmaxCrossEntropy {
       if (!gradient) continue;
       gradients(me, r0, rows, v0, v1);
       OfWeights{z.data(), {nullptr, call.h + r0 * call.H, 0, call.H, call.H}, dW.data(), rows, call.V}
-          .run(n0, n1, scratch.data(), r0 == 0);
+          .run(n0, n1, scratch.data() + n0 * ROW_CHUNK, r0 == 0);
       me.wait();
     }
     if (gradient) unpack_panels<T, 1>(dW.data(), call.V, call.H, call.dWy, v0, v1);

@@ -56,8 +56,9 @@ template <class Slot, int G, int S, class T> class WeightGradient {
   T* panels;
   long R, H;
 
+  // Elements of a scratch buffer that the members share: each uses it from its first column times CHUNK on.
   static size_t scratch(long columns) { return static_cast<size_t>((columns + U - 1) / U * U * CHUNK); }
-  // `fresh`: panels are written; else added to.
+  // `scratch` is this member's part of the buffer. `fresh`: panels are written; else added to.
   void run(long n0, long n1, T* scratch, bool fresh = true) const {
     const long nb = blocks_of<T>(H);
     for (long r0 = 0; r0 < R; r0 += CHUNK) {

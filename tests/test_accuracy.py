@@ -51,7 +51,7 @@ def by_torch(kind: str, case: Case) -> dict[str, Array]:
     dtype = torch.float32 if case.x.dtype == np.float32 else torch.float64
     layer: Any = getattr(torch.nn, name)(I, H, dtype=dtype, **arguments)
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    layer.load_state_dict({n: torch.tensor(w) for n, w in zip(names, case.weights, strict=True)})
+    layer.load_state_dict({n: torch.tensor(w) for n, w in zip(names, case.weights, strict=False)})
     x = torch.tensor(case.x, requires_grad=True)
     state = [torch.tensor(s[None], requires_grad=True) for s in case.state]
     y, last = layer(x, tuple(state) if cell == "lstm" else state[0])
@@ -62,7 +62,7 @@ def by_torch(kind: str, case: Case) -> dict[str, Array]:
     found = {"y": y.detach(), "dx": x.grad}
     for part, end, start in zip(STATE[cell], ends, state, strict=True):
         found |= {f"{part[0]}T": end.detach()[0], f"d{part}": start.grad[0]}
-    found |= {f"d{w}": getattr(layer, n).grad for w, n in zip(WEIGHTS, names, strict=True)}
+    found |= {f"d{w}": getattr(layer, n).grad for w, n in zip(WEIGHTS, names, strict=False)}
     return {key: value.numpy() for key, value in found.items()}
 
 

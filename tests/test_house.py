@@ -31,7 +31,7 @@ FLOORS = [
     {"stack"},
     {"kernels"},
     {"data"},
-    {"runtime", "nn"},
+    {"runtime", "nn", "interchange"},
     {"models"},
     {"training", "insight"},
     {"tasks"},

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from backtime import kernels, nn
 
+# which path runs is not the subject here, and some of these cases are not the engine's
+pytestmark = pytest.mark.filterwarnings("ignore::backtime.nn.FallbackWarning")
 KINDS = ["RNN", "GRU", "LSTM"]
 T, B, I, H = 5, 3, 4, 6
 
@@ -26,7 +28,8 @@ def random_input(layer: Any, shape: tuple[int, ...] = (T, B, I), seed: int = 1) 
     """x and a state that fits it, in the layer's type, requiring gradients."""
     g = torch.Generator().manual_seed(seed)
     batch = () if len(shape) == 2 else (shape[0] if layer.batch_first else shape[1],)
-    sizes = [shape, (layer.num_layers, *batch, H), (layer.num_layers, *batch, H)]
+    L, P = layer.num_layers * (1 + layer.bidirectional), layer.proj_size or H
+    sizes = [shape, (L, *batch, P), (L, *batch, H)]
     values = [torch.randn(size, generator=g) for size in sizes]  # float32, so that float64 can hold them too
     x, h, c = (v.to(layer.weight_ih_l0.dtype).requires_grad_() for v in values)
     return x, (h, c) if isinstance(layer, nn.LSTM | torch.nn.LSTM) else h
@@ -58,8 +61,21 @@ def assert_same(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("arguments", [{}, {"num_layers": 3}, {"bias": False}, {"dtype": torch.float32}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"num_layers": 3},
+        {"bias": False},
+        {"dtype": torch.float32},
+        {"num_layers": 2, "bidirectional": True},
+        {"num_layers": 2, "proj_size": 2},
+        {"num_layers": 2, "proj_size": 2, "bidirectional": True, "bias": False},
+    ],
+)
 def test_same_seed_same_initial_weights_bit_for_bit(kind: str, arguments: dict[str, Any]) -> None:
+    if kind != "LSTM" and "proj_size" in arguments:
+        return
     ours, theirs = (layer.state_dict() for layer in twins(kind, **arguments))
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -75,6 +91,10 @@ def test_same_seed_same_initial_weights_bit_for_bit(kind: str, arguments: dict[s
         ({"num_layers": 2, "batch_first": True}, (T, I)),
         ({}, (1, 1, I)),
         ({"bias": False, "num_layers": 2}, (T, B, I)),
+        ({"bidirectional": True}, (T, B, I)),
+        ({"bidirectional": True, "num_layers": 2, "batch_first": True}, (B, T, I)),
+        ({"bidirectional": True, "num_layers": 2, "bias": False}, (T, I)),
+        ({"bidirectional": True}, (1, 1, I)),
     ],
 )
 @pytest.mark.parametrize("with_state", [True, False])
@@ -82,6 +102,18 @@ def test_outputs_and_gradients_are_those_of_torch(
     kind: str, arguments: dict[str, Any], shape: tuple[int, ...], with_state: bool
 ) -> None:
     ours, theirs = twins(kind, **arguments)
+    x, state = random_input(ours, shape)
+    state = state if with_state else None
+    assert_same(everything(ours, x, state), everything(theirs, x, state))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"bidirectional": True, "num_layers": 2}, {"bias": False}])
+@pytest.mark.parametrize("shape", [(T, B, I), (T, I)])
+@pytest.mark.parametrize("with_state", [True, False])
+def test_projection_is_that_of_torch(
+    arguments: dict[str, Any], shape: tuple[int, ...], with_state: bool
+) -> None:
+    ours, theirs = twins("LSTM", proj_size=2, **arguments)
     x, state = random_input(ours, shape)
     state = state if with_state else None
     assert_same(everything(ours, x, state), everything(theirs, x, state))
@@ -153,8 +185,9 @@ def test_a_wrong_sign_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_dropout_takes_the_masks_that_torch_would_take(kind: str) -> None:
-    ours, theirs = twins(kind, num_layers=3, dropout=0.4)
+@pytest.mark.parametrize("arguments", [{}, {"bidirectional": True}])
+def test_dropout_takes_the_masks_that_torch_would_take(kind: str, arguments: dict[str, Any]) -> None:
+    ours, theirs = twins(kind, num_layers=3, dropout=0.4, **arguments)
     x, state = random_input(ours)
     results = []
     for layer in (ours, theirs):
@@ -169,7 +202,7 @@ def test_dropout_takes_the_masks_that_torch_would_take(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_state_dicts_go_both_ways(kind: str) -> None:
-    ours, theirs = twins(kind, num_layers=2)
+    ours, theirs = twins(kind, num_layers=2, bidirectional=True)
     torch.nn.init.normal_(theirs.weight_hh_l1)
     torch.nn.init.normal_(ours.bias_ih_l0)
     ours_before = copy.deepcopy(ours.state_dict())

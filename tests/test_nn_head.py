@@ -80,11 +80,29 @@ def test_gradients_go_out_once_and_a_retained_graph_still_works() -> None:
         torch.testing.assert_close(p.grad, 3 * g)
 
 
-def test_a_second_derivative_is_refused() -> None:
+@pytest.mark.parametrize("bias", [True, False])
+def test_second_derivatives(bias: bool) -> None:
+    head, h, targets = head_and_rows(bias)
+
+    def loss(h: Tensor, *weights: Tensor) -> Tensor:
+        names = [name for name, _ in head.named_parameters()]
+        return torch.func.functional_call(head, dict(zip(names, weights, strict=True)), (h, targets))
+
+    assert torch.autograd.gradgradcheck(loss, (h, *head.parameters()))
+
+
+def test_per_sample_gradients_by_torch_func() -> None:
     head, h, targets = head_and_rows()
-    (dh,) = torch.autograd.grad(head(h, targets), h, create_graph=True)
-    with pytest.raises(UsageError, match="second derivative"):
-        dh.sum().backward()
+    weights = dict(head.named_parameters())
+
+    def loss(weights: dict[str, Tensor], h: Tensor, target: Tensor) -> Tensor:
+        return torch.func.functional_call(head, weights, (h[None], target[None]))
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0, 0))(weights, h.detach(), targets)
+    for n in range(R):
+        head.zero_grad()
+        head(h[n : n + 1], targets[n : n + 1]).backward()
+        torch.testing.assert_close(found["weight"][n], head.weight.grad)
 
 
 def rejected() -> dict[str, Any]:

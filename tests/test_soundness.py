@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backtime import kernels
-from backtime.reference.weights import Array, Weights
+from backtime.reference.weights import Array, Weights, each
 from cases import Case, engine_or_skip, make, train_step
 from test_accuracy import KINDS, by_torch
 
@@ -46,7 +46,7 @@ def with_value(case: Case, place: str, value: float) -> Case:
 def _copies(part: Any) -> Any:
     if isinstance(part, np.ndarray):
         return part.copy()
-    return Weights(*map(np.copy, part)) if isinstance(part, Weights) else tuple(map(np.copy, part))
+    return each(np.copy, part) if isinstance(part, Weights) else tuple(map(np.copy, part))
 
 
 def pattern(a: Array) -> Array:
@@ -96,7 +96,7 @@ def test_gates_that_are_shut_are_shut(cell: str, dtype: Any) -> None:
     case = make(cell, 1, 3000, 1, 1, dtype=dtype)
     x = np.linspace(-760, 760, 3000).astype(dtype).reshape(1, 3000, 1)
     for sign in (1, -1):
-        weights = Weights(*map(np.zeros_like, case.weights))
+        weights = each(np.zeros_like, case.weights)
         weights.Wx[...] = sign
         found = train_step(cell, case._replace(x=x, weights=weights), "native")
         assert all(np.isfinite(value).all() for value in found.values())

@@ -9,6 +9,10 @@ template <class T> struct Saved {  // what forward keeps for backward; its buffe
   Form form;
   std::vector<long> offsets;
   Buffer<T> gates, cells, inner, norm;
+  std::vector<std::pair<long, long>> state_shapes() const {  // of h, and of c for the lstm
+    if (sizes.cell != CellKind::lstm) return {{sizes.steps.B, sizes.P}};
+    return {{sizes.steps.B, sizes.P}, {sizes.steps.B, sizes.H}};
+  }
   Kept<T> kept() const { return {gates.data(), cells.data(), inner.data(), norm.data()}; }
 };
 
@@ -30,6 +34,26 @@ inline void check_directions(const std::vector<nb::tuple>& directions, size_t pa
     if (d.size() != parts) throw std::invalid_argument("a direction has " + std::to_string(d.size()) + " parts; expected " + std::to_string(parts));
   if (!one_input) throw std::invalid_argument("exactly one of x and tokens is needed");
 }
+// The first state of each direction: h0, and c0 for the lstm; zeros for None.
+template <class T> class Starts {
+  std::vector<Buffer<T>> zeros_;
+  const T* or_zeros(const T* given, long size) {
+    if (given) return given;
+    T* zeros = zeros_.emplace_back(size).data();
+    std::fill(zeros, zeros + size, T(0));
+    return zeros;
+  }
+
+ public:
+  const T *h0, *c0;  // of the direction taken last
+  void take(const nb::tuple& direction, const Sizes& s, Taken& taken) {
+    const Maybe<In<T>> h = item<In<T>>(direction, 1, "h0"), c = item<In<T>>(direction, 2, "c0");
+    const bool lstm = s.cell == CellKind::lstm;
+    if (c && !lstm) throw std::invalid_argument("c0 belongs to the lstm");
+    h0 = or_zeros(taken(h, s.steps.B * s.P, "h0"), s.steps.B * s.P);
+    c0 = lstm ? or_zeros(taken(c, s.steps.B * s.H, "c0"), s.steps.B * s.H) : nullptr;
+  }
+};
 // Parts of the cell's state: c beside h for the lstm, and for it alone.
 inline void check_states(const Sizes& s, bool h, bool c, const char* names) {
   if (!h || c != (s.cell == CellKind::lstm)) throw std::invalid_argument(std::string(names) + ": expected both for the lstm, else the first");
@@ -55,6 +79,7 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
   std::vector<ForwardCall<T>> calls;
   std::vector<Saved<T>> saved(n);
   Taken taken;
+  Starts<T> starts;
   taken(y, static_cast<long>(y.size()), "y");
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
@@ -65,12 +90,11 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
     if (batch_sizes) own.offsets = offsets_of(*batch_sizes, s.steps.T, s.steps.B), s.steps.offsets = own.offsets.data();
     const LayerWeights<T> weights = w.checked(s, taken);
     const Options<T> options = options_of<T>(tuple_of(direction[4], "options"), s, weights, taken);
-    const Maybe<In<T>> h0 = item<In<T>>(direction, 1, "h0"), c0 = item<In<T>>(direction, 2, "c0");
+    starts.take(direction, s, taken);
     const Maybe<Out<T>> hn = item<Out<T>>(direction, 5, "hn"), cn = item<Out<T>>(direction, 6, "cn");
-    check_states(s, h0.has_value(), c0.has_value(), "h0 and c0");
     check_states(s, hn.has_value(), cn.has_value(), "hn and cn");
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
-    calls.push_back({s, options, input.numbers(s, taken), input.columns(s, taken), taken(h0, B * P, "h0"), taken(c0, B * s.H, "c0"), weights,
+    calls.push_back({s, options, input.numbers(s, taken), input.columns(s, taken), starts.h0, starts.c0, weights,
                      nullptr, of_size(y, R * ldy, "y") + d * P, ldy, taken(hn, B * P, "hn"), taken(cn, B * s.H, "cn"), {}});
     own.form = form_of(weights, options);
   }
@@ -108,6 +132,7 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
   const Input<T> input{x, tokens};
   std::vector<BackwardCall<T>> calls;
   Taken taken;
+  Starts<T> starts;
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
     const Saved<T>& saved = saved_of<T>(direction[0]);
@@ -116,10 +141,9 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     const LayerWeights<T> weights = Weights<T>(tuple_of(direction[3], "weights")).checked(s, taken);
     const Options<T> options = options_of<T>(tuple_of(direction[4], "options"), s, weights, taken);
     if (form_of(weights, options) != saved.form) throw std::invalid_argument("saved is of a call with other weights or options");
-    const Maybe<In<T>> h0 = item<In<T>>(direction, 1, "h0"), c0 = item<In<T>>(direction, 2, "c0");
+    starts.take(direction, s, taken);
     const Maybe<In<T>> dhn = item<In<T>>(direction, 5, "dhn"), dcn = item<In<T>>(direction, 6, "dcn");
     const Maybe<Out<T>> dx = item<Out<T>>(direction, 7, "dx"), dh0 = item<Out<T>>(direction, 8, "dh0"), dc0 = item<Out<T>>(direction, 9, "dc0");
-    check_states(s, h0.has_value(), c0.has_value(), "h0 and c0");
     if (dh0 || dc0) check_states(s, dh0.has_value(), dc0.has_value(), "dh0 and dc0");
     if (dcn && !lstm) throw std::invalid_argument("dcn belongs to the lstm");
     if (tokens && dx) throw std::invalid_argument("integer input has no gradient dx");
@@ -128,7 +152,7 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
     const T* outputs = taken(y, R * ldy, "y");
     const T* upstream = taken(dy, R * ldy, "dy");
-    calls.push_back({s, options, input.numbers(s, taken), input.columns(s, taken), taken(h0, B * P, "h0"), taken(c0, B * s.H, "c0"), weights,
+    calls.push_back({s, options, input.numbers(s, taken), input.columns(s, taken), starts.h0, starts.c0, weights,
                      outputs + d * P, ldy, saved.kept(), upstream ? upstream + d * P : nullptr, ldy, taken(dhn, B * P, "dhn"),
                      taken(dcn, B * s.H, "dcn"), taken(dx, R * s.I, "dx"), taken(dh0, B * P, "dh0"), taken(dc0, B * s.H, "dc0"),
                      weight_gradients<T>(tuple_of(direction[10], "dweights"), weights, s, taken)});

@@ -6,12 +6,23 @@
 - ``backtime.kernels``    the same functions, on the compiled engine where it can
 - ``backtime.runtime``    load a trained model, step it, sample from it: no PyTorch
 - ``backtime.nn``         PyTorch layers (needs the ``train`` extra; import it by name)
+- ``backtime.accelerate``, ``backtime.restore``  the recurrent layers of an existing PyTorch model, and back
 """
 
 from importlib.metadata import version
+from typing import Any
 
 from backtime.errors import UsageError
 
 __version__ = version("backtime")
 
-__all__ = ["UsageError", "__version__"]
+__all__ = ["UsageError", "__version__", "accelerate", "restore"]
+
+
+def __getattr__(name: str) -> Any:
+    """``accelerate`` and ``restore`` need PyTorch, which loads when they are asked for."""
+    if name in ("accelerate", "restore"):
+        from backtime.nn import swap
+
+        return getattr(swap, name)
+    raise AttributeError(f"module 'backtime' has no attribute {name!r}")

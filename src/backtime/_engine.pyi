@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 _Array = NDArray[Any]
 
-class Saved32: ...
-class Saved64: ...
+class Saved32:
+    state_shapes: list[tuple[int, int]]
+
+class Saved64(Saved32): ...
 
 class Stack32:
     def __init__(

@@ -20,8 +20,8 @@ class Stack:
 
     ``layers`` are the weights from the bottom up, ``Wy`` (V, P) and ``by`` (V,) the output product (without
     them the output is h of the last layer, and V is P), ``embedding`` (V, I) the vectors that integers stand
-    for (without it they are one-hot input). Options are those of ``kernels.forward`` that hold for every step:
-    no ``h_mask``, no ``reset``, no array.
+    for (without it they are one-hot input). Options are those of ``kernels.forward`` that hold for every
+    step: no ``h_mask``, no ``reset``, no array.
     """
 
     def __init__(

@@ -27,8 +27,8 @@ def empty_like(a: Array) -> Array:
     return empty(a.shape, a.dtype)
 
 
-def split_input(x: Array | Integers) -> tuple[Array | None, Integers | None]:
+def split_input(x: Any) -> tuple[Array | None, Integers | None]:
     """(x, tokens): floats, or integers as one-hot columns."""
     if x.dtype.kind == "f":
-        return contiguous(x), None
-    return None, contiguous(x, dtype=np.int64)
+        return x, None
+    return None, x if x.dtype == np.int64 else x.astype(np.int64)

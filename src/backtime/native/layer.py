@@ -16,9 +16,14 @@ class Direction(NamedTuple):
     """One direction of a layer, as the engine takes it."""
 
     reverse: bool
-    state: State
+    state: tuple[Array | None, Array | None]  # h0 and c0; None is zeros, or no cell state
     weights: Weights
     options: tuple[Any, ...]  # activation, output, coupled, keep_h, keep_c, h_mask, cut; or none of them
+
+    def contiguous(self) -> "Direction":
+        """Every array in C order and aligned."""
+        h0, c0 = [None if part is None else contiguous(part) for part in self.state]
+        return self._replace(state=(h0, c0), weights=each(contiguous, self.weights))
 
 
 class Saved(NamedTuple):
@@ -31,39 +36,13 @@ class Saved(NamedTuple):
 
 
 def can_run(x: Array | Integers, weights: Weights) -> str | None:
-    """None when the engine can do this call, else the reason why not."""
+    """None when the engine can do this call, whose arrays are known to fit, else the reason why not."""
     dtype = weights.Wx.dtype
     if dtype != np.float32 and dtype != np.float64:
         return f"dtype {dtype} is neither float32 nor float64"
-    if any(w.dtype != dtype for w in weights if w is not None) or (x.dtype.kind == "f" and x.dtype != dtype):
-        return "x and the weights differ in dtype"
     if 0 in x.shape or 0 in weights.Wh.shape:
         return "the input is empty"
     return None
-
-
-def direction(
-    cell: str,
-    B: int,
-    state: State | None,
-    weights: Weights,
-    batch_sizes: Integers | None,
-    reverse: bool,
-    options: dict[str, Any],
-) -> Direction:
-    """The arrays of one direction made contiguous, its options in the engine's order."""
-    dtype = weights.Wh.dtype
-    weights = each(contiguous, weights)
-    H = weights.Wx.shape[0] // (4 if cell == "lstm" else 1)
-    widths = (weights.Wh.shape[1], H) if cell == "lstm" else (weights.Wh.shape[1],)
-    parts = state or (None,) * len(widths)
-    state = tuple(
-        [
-            np.zeros((B, width), dtype) if part is None else contiguous(part, dtype)
-            for part, width in zip(parts, widths, strict=True)
-        ]
-    )
-    return Direction(reverse, state, weights, engine_options(options, batch_sizes, reverse, dtype))
 
 
 def forward(
@@ -78,26 +57,43 @@ def forward(
     save: bool,
 ) -> tuple[Array, list[State], Saved | None]:
     """One or two directions at once, their outputs side by side; arguments are already checked."""
-    if batch_sizes is None:
-        T, B = x.shape[:2]
-    else:
-        batch_sizes = contiguous(batch_sizes, dtype=np.int64)
-        T, B = len(batch_sizes), int(batch_sizes[0])
-        given = [part for state in states for part in state or () if part is not None]
-        B = len(given[0]) if given else B
+    T, B = x.shape[:2] if batch_sizes is None else (len(batch_sizes), _sequences(batch_sizes, states))
+    dtype = weights[0].Wh.dtype
     directions = [
-        direction(cell, B, state, own, batch_sizes, reverse, chosen)
+        Direction(reverse, _two(state), own, engine_options(chosen, batch_sizes, reverse, dtype))
         for state, own, reverse, chosen in zip(states, weights, reverses, options, strict=True)
     ]
-    lasts = [tuple([empty_like(part) for part in d.state]) for d in directions]
-    width = sum(d.weights.Wh.shape[1] for d in directions)
-    y = empty((*x.shape[: 2 if batch_sizes is None else 1], width), weights[0].Wh.dtype)
-    calls = [
-        (d.reverse, *_two(d.state), d.weights, d.options, *_two(last))
-        for d, last in zip(directions, lasts, strict=True)
-    ]
-    kept = _engine.forward(kernel(cell, options[0]), (T, B), batch_sizes, *split_input(x), calls, y, save)
+    lasts = [tuple([empty((B, n), dtype) for n in widths(cell, own)]) for own in weights]
+    P = sum([own.Wh.shape[1] for own in weights])
+    y = empty((T, B, P) if batch_sizes is None else (len(x), P), dtype)
+    name = kernel(cell, options[0])
+
+    def call() -> Any:
+        calls = [
+            (d.reverse, *d.state, d.weights, d.options, *_two(n))
+            for d, n in zip(directions, lasts, strict=True)
+        ]
+        return _engine.forward(name, (T, B), batch_sizes, *split_input(x), calls, y, save)
+
+    try:
+        kept = call()
+    except ValueError:  # an array is not as the engine reads it: copies, where needed
+        x, directions = contiguous(x), [d.contiguous() for d in directions]
+        batch_sizes = None if batch_sizes is None else contiguous(batch_sizes)
+        kept = call()
     return y, lasts, None if kept is None else Saved(list(kept), x, directions, y)
+
+
+def widths(cell: str, weights: Weights) -> tuple[int, ...]:
+    """Of h, and of c for the LSTM."""
+    P: int = weights.Wh.shape[1]
+    return (P, weights.Wx.shape[0] // 4) if cell == "lstm" else (P,)
+
+
+def _sequences(batch_sizes: Integers, states: tuple[State | None, ...]) -> int:
+    """B: what a state has, for sequences of length zero are in no row of x."""
+    given = [part for state in states for part in state or () if part is not None]
+    return len(given[0]) if given else int(batch_sizes[0])
 
 
 def backward(
@@ -110,11 +106,10 @@ def backward(
     calls = []
     for kept, d, dstate in zip(saved.kept, saved.directions, dstates, strict=True):
         dx = empty_like(x) if need_dx and x is not None else None
-        dstate0 = tuple([empty_like(s) for s in d.state]) if need_dstate else None
-        dweights = each(empty_like, d.weights)
+        dstate0 = tuple([empty(shape, dtype) for shape in kept.state_shapes]) if need_dstate else None
+        dweights = Weights._make([None if w is None else empty_like(w) for w in d.weights])
         upstream = [None if part is None else contiguous(part, dtype) for part in dstate or ()]
-        given = (*_two(d.state), d.weights, d.options, *_two(upstream))
-        calls.append((kept, *given, dx, *_two(dstate0 or ()), dweights))
+        calls.append((kept, *d.state, d.weights, d.options, *_two(upstream), dx, *_two(dstate0), dweights))
         results.append((dx, dstate0, dweights))
     up = None if dy is None else contiguous(dy, dtype)
     _engine.backward(x, tokens, saved.y, up, calls)
@@ -123,4 +118,5 @@ def backward(
 
 def _two(parts: Any) -> tuple[Any, Any]:
     """(h, c), with None for what is not there."""
-    return tuple([*parts, None, None][:2])
+    h, c = (*(parts or ()), None, None)[:2]
+    return h, c

@@ -12,6 +12,8 @@ def engine_options(
     options: dict[str, Any], batch_sizes: Integers | None, reverse: bool, dtype: np.dtype
 ) -> tuple[Any, ...]:
     """(activation, output, coupled, keep_h, keep_c, h_mask, cut), or () where none is asked for."""
+    if not options:
+        return ()
     given = {name: value for name, value in options.items() if name != "reset_after"}
     if not given:
         return ()

@@ -46,7 +46,7 @@ def make_stack(
 def step(stack: Any, x: Array | Integers, state: list[Array], V: int) -> Array:
     """The output (B, V) of one step; ``state`` is advanced in place."""
     output = np.empty((len(x), V), state[0].dtype)
-    stack.step(*split_input(x), state, output)
+    stack.step(*split_input(contiguous(x)), state, output)
     return output
 
 

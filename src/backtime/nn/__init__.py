@@ -1,13 +1,33 @@
 """The PyTorch face: recurrent layers with ``torch.nn``'s names and shapes, trained by the engine.
 
-- ``RNN``, ``GRU``, ``LSTM``   in place of ``torch.nn``'s: same arguments, same ``state_dict``, same initial
-  weights
-- ``SoftmaxCrossEntropy``      output layer and loss in one, without the logits in memory
+- ``RNN``, ``GRU``, ``LSTM``               in place of ``torch.nn``'s: same arguments, ``state_dict`` and
+  initial weights; more by keyword
+- ``RNNCell``, ``GRUCell``, ``LSTMCell``   one step, in place of ``torch.nn``'s
+- ``Jordan``                               the network whose output recurs
+- ``SoftmaxCrossEntropy``                  output layer and loss in one, without the logits in memory
+- ``state``                                helpers for states: detach, select, reset, stack
 """
 
+from backtime.nn import state
+from backtime.nn.cells import GRUCell, LSTMCell, RNNCell
 from backtime.nn.gru import GRU
 from backtime.nn.head import SoftmaxCrossEntropy
+from backtime.nn.jordan import Jordan
+from backtime.nn.layer import Trace
 from backtime.nn.lstm import LSTM
+from backtime.nn.paths import FallbackWarning
 from backtime.nn.rnn import RNN
 
-__all__ = ["GRU", "LSTM", "RNN", "SoftmaxCrossEntropy"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "FallbackWarning",
+    "GRUCell",
+    "Jordan",
+    "LSTMCell",
+    "RNNCell",
+    "SoftmaxCrossEntropy",
+    "Trace",
+    "state",
+]

@@ -4,48 +4,83 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
 from backtime.errors import UsageError
 
-FLOATS = (torch.float32, torch.float64)
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+class ArgumentError(UsageError, TypeError):
+    """A constructor's argument; ``torch.nn`` raises ValueError for some of these, TypeError for others."""
+
+
+class CallError(UsageError, RuntimeError):
+    """An argument of a call; ``torch.nn`` raises ValueError for some of these, RuntimeError for others."""
 
 
 def check_sizes(**sizes: Any) -> None:
     """Each a whole number from 1."""
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UsageError(f"{name} is {value!r}; expected a whole number from 1")
+            raise ArgumentError(f"{name} is {value!r}; expected a whole number from 1")
 
 
-def check_dropout(dropout: Any) -> None:
-    """A probability."""
-    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
-        raise UsageError(f"dropout is {dropout!r}; expected a number in [0, 1]")
+def check_flags(**flags: Any) -> None:
+    """Each a bool."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ArgumentError(f"{name} is {value!r}; expected True or False")
 
 
-def check_place(device: Any, dtype: Any) -> None:
-    """The CPU and a float type, or the default."""
-    if device is not None and torch.device(device).type not in ("cpu", "meta"):
-        raise UsageError(f"device is {str(device)!r}; only the CPU for now")
-    if dtype not in (None, *FLOATS):
-        raise UsageError(f"dtype is {dtype}; expected torch.float32 or torch.float64")
+def check_share(**shares: Any) -> None:
+    """Each a number in [0, 1]: a probability, or a share."""
+    for name, value in shares.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ArgumentError(f"{name} is {value!r}; expected a number in [0, 1]")
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """One of a few names."""
+    if value not in choices:
+        raise ArgumentError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+
+
+def check_projection(proj_size: Any, hidden_size: int) -> None:
+    """A width below H; 0 for none."""
+    if isinstance(proj_size, bool) or not isinstance(proj_size, int) or not 0 <= proj_size < hidden_size:
+        raise ArgumentError(
+            f"proj_size is {proj_size!r}; expected 0, or 1 to hidden_size - 1 = {hidden_size - 1}"
+        )
+
+
+def check_dtype(dtype: Any) -> None:
+    """A float type, or None for the default."""
+    if dtype is not None and dtype not in FLOATS:
+        raise ArgumentError(f"dtype is {dtype}; expected one of {', '.join(str(f) for f in FLOATS)}")
 
 
 def check_tensor(name: str, value: Any, like: Tensor) -> None:
-    """A CPU tensor of the type of the weight ``like``; integers pass as well."""
+    """A tensor where the weight ``like`` is and of its type; integers pass as well."""
     if not isinstance(value, Tensor):
-        why = "; packed sequences are not there yet" if isinstance(value, PackedSequence) else ""
-        raise UsageError(f"{name} is a {type(value).__name__}; expected a tensor{why}")
-    if like.device.type != "cpu" or like.dtype not in FLOATS:
-        raise UsageError(
-            f"weights are {like.dtype} on {like.device}; only float32 and float64 on the CPU for now"
-        )
-    if value.device.type != "cpu":
-        raise UsageError(f"{name} is on {value.device}; only the CPU for now")
+        raise CallError(f"{name} is a {type(value).__name__}; expected a tensor")
     if value.dtype != like.dtype and value.dtype not in INTEGERS:
-        raise UsageError(f"{name} is {value.dtype}; expected {like.dtype} as the weights are")
+        raise CallError(f"{name} is {value.dtype}; expected {like.dtype} as the weights are")
+    if value.device != like.device:
+        raise CallError(f"{name} is on {value.device}; expected {like.device} as the weights are")
+
+
+def check_floats(name: str, value: Any, like: Tensor) -> None:
+    """As ``check_tensor``, without integers."""
+    check_tensor(name, value, like)
+    if value.dtype != like.dtype:
+        raise CallError(f"{name} is {value.dtype}; expected {like.dtype} as the weights are")
+
+
+def check_shape(name: str, value: Tensor, letters: str, shape: tuple[int, ...]) -> None:
+    """The shape that ``letters`` spell."""
+    if value.shape != shape:
+        raise CallError(f"{name} has shape {tuple(value.shape)}; expected {letters} = {shape}")
 
 
 def shape(value: Tensor) -> tuple[int, ...]:

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backtime.nn import check
 from backtime.nn.layer import Recurrent
+from backtime.nn.settings import Settings
 
 
 class GRU(Recurrent):
@@ -18,8 +20,9 @@ class GRU(Recurrent):
         h' = (1 - z) * n + z * h
 
     ``dropout`` falls on the output of each layer but the last, in training mode. Parameters of layer l:
-    ``weight_ih_l{l}`` (3H, I or H), ``weight_hh_l{l}`` (3H, H) and, with ``bias``, ``bias_ih_l{l}``,
-    ``bias_hh_l{l}`` (3H,). Cho et al., arXiv 1406.1078. Raises ``UsageError`` (a ``ValueError``) naming the
+    ``weight_ih_l{l}`` (3H, I or what the layer below gives), ``weight_hh_l{l}`` (3H, H) and, with ``bias``,
+    ``bias_ih_l{l}``, ``bias_hh_l{l}`` (3H,); ``..._reverse`` of the other direction. The keyword arguments:
+    docs/pytorch.md. Cho et al., arXiv 1406.1078. Raises ``UsageError`` (a ``ValueError``) naming the
     argument that does not fit.
     """
 
@@ -38,19 +41,41 @@ class GRU(Recurrent):
         dtype: torch.dtype | None = None,
         *,
         reset_after: bool = True,
+        layer_norm: bool = False,
+        zoneout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        learned_state: bool = False,
+        merge: str = "concat",
+        backend: str = "auto",
     ) -> None:
         """Check the arguments and draw the initial weights."""
+        check.check_flags(reset_after=reset_after)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype,
-            options={"reset_after": bool(reset_after)},
+            Settings(
+                kernel={} if reset_after else {"reset_after": False},
+                layer_norm=layer_norm, zoneout=zoneout, recurrent_dropout=recurrent_dropout,
+                weight_dropout=weight_dropout, learned_state=learned_state, merge=merge, backend=backend,
+            ),
         )  # fmt: skip
-        self.reset_after = bool(reset_after)
+        self.reset_after = reset_after
 
-    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        input: Any,
+        hx: Tensor | None = None,
+        *,
+        lengths: Any = None,
+        reset: Tensor | None = None,
+        trace: bool = False,
+    ) -> Any:
         """Outputs ``y`` (T, B, H) of the last layer and the last state ``h_n`` (L, B, H) of every layer.
 
-        ``x`` is (T, B, I) floats, or (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``,
-        without B for a single sequence. ``state`` is ``h0`` (L, B, H); None is zeros.
+        ``input`` is (T, B, I) floats, or (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``,
+        without B for a single sequence; or a ``PackedSequence``, and then ``y`` is one. In both directions
+        H is 2H in ``y`` and L is 2L. ``hx`` is ``h0`` (L, B, H); None is zeros. ``lengths``, ``reset`` and
+        ``trace``, which adds a third result: docs/pytorch.md.
         """
-        y, (h,) = self._run(x, None if state is None else (state,))
-        return y, h
+        y, (h,), steps = self._run(input, None if hx is None else (hx,), lengths, reset, trace)
+        return (y, h, steps) if trace else (y, h)

@@ -13,6 +13,7 @@ from backtime import kernels
 from backtime.errors import UsageError
 from backtime.nn import check
 from backtime.nn.autograd import array, tensors
+from backtime.nn.paths import transformed
 from backtime.reference.weights import Array
 
 
@@ -37,7 +38,7 @@ class SoftmaxCrossEntropy(nn.Module):
         """Draw the initial weights."""
         super().__init__()
         check.check_sizes(hidden_size=hidden_size, vocabulary_size=vocabulary_size)
-        check.check_place(device, dtype)
+        check.check_dtype(dtype)
         self.hidden_size, self.vocabulary_size = hidden_size, vocabulary_size
         self.weight = nn.Parameter(torch.empty(vocabulary_size, hidden_size, device=device, dtype=dtype))
         own = nn.Parameter(torch.empty(vocabulary_size, device=device, dtype=dtype)) if bias else None
@@ -55,6 +56,8 @@ class SoftmaxCrossEntropy(nn.Module):
         """The mean loss (scalar, nats) of outputs ``h`` (..., H) at integers ``targets`` (...) in [0, V)."""
         self._check(h, targets)
         rows, wanted = h.reshape(-1, self.hidden_size), targets.reshape(-1)
+        if not h.is_cpu or h.dtype not in (torch.float32, torch.float64) or transformed(h):
+            return _composed(rows, self.weight, self.bias, wanted)
         if torch.is_grad_enabled():
             return _Loss.apply(rows, self.weight, self.bias, wanted)  # type: ignore[no-untyped-call,no-any-return]
         return _losses(False, rows, self.weight, self.bias, wanted)[0]
@@ -97,6 +100,8 @@ class _Loss(Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
         saved = ctx.saved_tensors
+        if torch.is_grad_enabled() or transformed(upstream):
+            return _composed_backward(upstream, saved, ctx.needs_input_grad)
         # autograd keeps what it is given, so the buffers go out once; a retained graph computes them again
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
@@ -108,6 +113,21 @@ class _Loss(Function):
                 if gradient is not None:
                     gradient *= scale
         return *tensors(wanted), None
+
+
+def _composed(h: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(functional.linear(h, weight, bias), targets.long())
+
+
+def _composed_backward(
+    upstream: Tensor, saved: tuple[Tensor, ...], need: tuple[bool, ...]
+) -> tuple[Any, ...]:
+    """Gradients that can be differentiated again."""
+    with torch.enable_grad():
+        loss = _composed(*saved)
+    wanted = [t for t, wants in zip(saved, need, strict=True) if wants]
+    found = iter(torch.autograd.grad(loss, wanted, upstream, create_graph=torch.is_grad_enabled()))
+    return tuple(next(found) if wants else None for wants in need)
 
 
 def _losses(

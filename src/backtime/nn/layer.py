@@ -1,25 +1,29 @@
-"""What the recurrent layers share: parameters, initial values, the loop over layers, shapes in and out."""
+"""What the recurrent layers share: the arguments, the loop over layers and directions."""
 
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backtime.errors import UsageError
-from backtime.kernels import GATES
-from backtime.nn import check
-from backtime.nn.autograd import Options, Parameters, run_layer
+from backtime.nn import check, composed, entry, fused, noise, parameters, paths
+from backtime.nn.explain import Explanation, explain, prepare
+from backtime.nn.settings import Settings
+from backtime.nn.tensors import Call, Options, States, Weights
 
-States = tuple[Tensor, ...]  # (h,) or (h, c), each (L, B, H)
+
+class Trace(NamedTuple):
+    """Every step of one layer and direction, rows as those of the layer's output."""
+
+    h: Any  # (T, B, P)
+    c: Any  # (T, B, H) of the LSTM, else None
+    gates: dict[str, Any]  # each (T, B, H): i f g o; r z n; of the RNN and the Jordan network their z
 
 
 class Recurrent(nn.Module):
-    """L recurrent layers with ``torch.nn``'s parameters: names, shapes, initial values."""
+    """L recurrent layers, in one direction or both, with ``torch.nn``'s parameters: names, shapes, values."""
 
     cell: str
-    state_names: tuple[str, ...] = ("h0",)
 
     def __init__(
         self,
@@ -33,115 +37,116 @@ class Recurrent(nn.Module):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        options: Options | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """Check the arguments and draw the initial weights."""
         super().__init__()
         check.check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        check.check_dropout(dropout)
-        check.check_place(device, dtype)
-        if bidirectional or proj_size:
-            raise UsageError(f"{'bidirectional' if bidirectional else 'proj_size'} is not there yet")
+        check.check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        check.check_share(dropout=dropout)
+        check.check_dtype(dtype)
+        self.settings = settings or Settings()
+        self.settings.check(self.cell, bias, bidirectional)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout = bool(bias), bool(batch_first), float(dropout)
-        self.bidirectional, self.proj_size = False, 0
-        self._options = options or {}
-        self._names = [self._register(layer, device, dtype) for layer in range(num_layers)]
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self._names = [parameters.names(self, suffix) for suffix in parameters.suffixes(self)]
+        parameters.register(self, device, dtype)
         self.reset_parameters()
-
-    def _register(self, layer: int, device: Any, dtype: torch.dtype | None) -> tuple[str, ...]:
-        rows = GATES[self.cell] * self.hidden_size
-        width = self.hidden_size if layer else self.input_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih": (rows, width),
-            "weight_hh": (rows, self.hidden_size),
-        }
-        if self.bias:
-            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-        for name, size in shapes.items():
-            value = nn.Parameter(torch.empty(size, device=device, dtype=dtype))
-            self.register_parameter(f"{name}_l{layer}", value)
-        return tuple(f"{name}_l{layer}" for name in shapes)
+        prepare(self)
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in the order in which torch.nn draws them."""
-        bound = 1.0 / math.sqrt(self.hidden_size)
-        for weight in self.parameters():
-            nn.init.uniform_(weight, -bound, bound)
+        parameters.reset(self)
 
     def flatten_parameters(self) -> None:
         """Nothing to do: it exists because code for torch.nn calls it."""
 
-    def _weights(self, layer: int) -> Parameters:
-        # by attribute, not by self._parameters: weight norm and weight dropout put plain tensors there
-        found = [getattr(self, name) for name in self._names[layer]]
-        return (found[0], found[1], found[2], found[3]) if self.bias else (found[0], found[1], None, None)
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The weights of each layer and direction, as torch.nn has them."""
+        return [[getattr(self, name) for name in names if name is not None] for names in self._names]
 
-    def _run(self, x: Tensor, state: States | None) -> tuple[Tensor, States]:
-        """Time-major or not, batched or not, in and out as ``torch.nn`` has it."""
-        weights = [self._weights(layer) for layer in range(self.num_layers)]
-        batched = self._check_input(x, weights[0][0])
-        if not batched:
-            x = x.unsqueeze(1)
-        elif self.batch_first:
-            x = x.transpose(0, 1)
-        y, last = self._run_layers(x, self._enter_state(state, x, weights[0][0], batched), weights)
-        if not batched:
-            return y.squeeze(1), tuple(s.squeeze(1) for s in last)
-        return (y.transpose(0, 1) if self.batch_first else y), last
+    def explain(self) -> Explanation:
+        """Which path a call of this layer takes as it is now, and why."""
+        return explain(self)
 
-    def _run_layers(self, y: Tensor, state: States, weights: list[Parameters]) -> tuple[Tensor, States]:
-        starts: list[States] = list(zip(*(s.unbind(0) for s in state), strict=True)) or [()] * self.num_layers
-        ends = []
-        for layer, (start, own) in enumerate(zip(starts, weights, strict=True)):
+    def _weights(self, names: parameters.Names) -> Weights:
+        # an attribute that is no parameter: weight norm, pruning and parametrizations put plain tensors there
+        own = self._parameters
+        found = [None if n is None else getattr(self, n) if (w := own.get(n)) is None else w for n in names]
+        return Weights._make(found)
+
+    def _run(
+        self, x: Any, hx: States | None, lengths: Any, reset: Tensor | None, trace: bool
+    ) -> tuple[Any, ...]:
+        """In and out as ``torch.nn`` has it: ``y``, the last state, and what is traced or None."""
+        weights = [self._weights(names) for names in self._names]
+        frame = entry.enter(self, x, lengths, weights[0].Wx)
+        state = entry.enter_state(self, hx, frame, weights[0].Wx)
+        cuts = None if reset is None else entry.enter_reset(reset, frame, x)
+        if fused.fits(self, frame, weights[0].Wx, cuts, trace):
+            y, last = fused.run(self, frame, state, weights)
+            return frame.leave(y), tuple(frame.leave_state(s) for s in last), None
+        y, ends, steps = self._run_layers(frame, state, weights, cuts, trace)
+        last = tuple(
+            frame.leave_state(s[0].unsqueeze(0) if len(s) == 1 else torch.stack(s))
+            for s in zip(*ends, strict=True)
+        )
+        return frame.leave(y), last, tuple(_traced(step, frame) for step in steps)
+
+    def _run_layers(
+        self, frame: Any, state: States, weights: list[Weights], cuts: Tensor | None, trace: bool
+    ) -> tuple[Tensor, list[States], list[composed.Result]]:
+        starts: list[States] = list(zip(*(s.unbind(0) for s in state), strict=True)) or [()] * len(weights)
+        y, D = frame.x, 2 if self.bidirectional else 1
+        ends, steps = [], []
+        for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
                 y = functional.dropout(y, self.dropout, True)
-            y, end = run_layer(self.cell, self._options, y, start, own)
-            ends.append(end)
-        if len(ends) == 1:
-            return y, tuple(s.unsqueeze(0) for s in ends[0])
-        return y, tuple(torch.stack(s) for s in zip(*ends, strict=True))
+            outputs = []
+            for n in range(layer * D, layer * D + D):
+                call, own = self._call(frame, weights[n], cuts, reverse=n % D == 1)
+                if trace:
+                    steps.append(composed.forward(call, y, starts[n], own))
+                    out, end = steps[-1][:2]
+                else:
+                    out, end = paths.run(call, y, starts[n], own, self.settings.backend)
+                outputs.append(out)
+                ends.append(end)
+            y = outputs[0] if D == 1 else self._merged(*outputs)
+        return y, ends, steps
 
-    def _check_input(self, x: Tensor, like: Tensor) -> bool:
-        """Raise unless ``x`` fits, up to integers' range (the kernels'); returns whether it has B."""
-        check.check_tensor("x", x, like)
-        one_hot = not x.is_floating_point()
-        batched = x.ndim == (2 if one_hot else 3)
-        if not batched and x.ndim != (1 if one_hot else 2):
-            form = self._form(True, one_hot)
-            raise UsageError(f"x has shape {check.shape(x)}; expected {form} or {self._form(False, one_hot)}")
-        if not one_hot and x.shape[-1] != self.input_size:
-            form = self._form(batched, one_hot)
-            raise UsageError(
-                f"x has shape {check.shape(x)}; expected {form} with I = input_size = {self.input_size}"
-            )
-        if 0 in x.shape:
-            raise UsageError(f"x has shape {check.shape(x)}; expected no empty axis")
-        return batched
+    def _call(self, frame: Any, own: Weights, cuts: Tensor | None, reverse: bool) -> tuple[Call, Weights]:
+        """The call of one layer and direction, with its masks drawn."""
+        options: Options = self.settings.kernel
+        if self.settings.noisy:
+            rows = frame.x.shape[:2] if frame.batch_sizes is None else frame.x.shape[:1]
+            options = noise.call_options(self.cell, self.settings, self.training, rows, frame.B, own)
+        if self.settings.weight_dropout and self.training:
+            own = noise.dropped(own, self.settings.weight_dropout)
+        if cuts is not None:
+            options = options | {"reset": cuts}
+        return Call(self.cell, options, frame.batch_sizes, reverse), own
 
-    def _form(self, batched: bool, one_hot: bool) -> str:
-        axes = ("(B, T" if self.batch_first else "(T, B") if batched else "(T,"
-        return axes + (")" if one_hot else ", I)" if batched else " I)")
-
-    def _enter_state(self, state: States | None, x: Tensor, like: Tensor, batched: bool) -> States:
-        """The state as (L, B, H) tensors; empty for zeros."""
-        if state is None:
-            return ()
-        form, B = ("(L, B, H)", (x.shape[1],)) if batched else ("(L, H)", ())
-        expected = (self.num_layers, *B, self.hidden_size)
-        for name, part in zip(self.state_names, state, strict=True):
-            check.check_tensor(name, part, like)
-            if not part.is_floating_point():
-                raise UsageError(f"{name} is {part.dtype}; expected {like.dtype} as the weights are")
-            if part.shape != expected:
-                raise UsageError(f"{name} has shape {check.shape(part)}; expected {form} = {expected}")
-        return state if batched else tuple(part.unsqueeze(1) for part in state)
+    def _merged(self, forward: Tensor, backward: Tensor) -> Tensor:
+        if self.settings.merge == "sum":
+            return forward + backward
+        return torch.cat([forward, backward], -1)
 
     def extra_repr(self) -> str:
         """The arguments that are not at their defaults, as torch.nn prints them."""
-        text = f"{self.input_size}, {self.hidden_size}"
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
-        values = {
-            name: getattr(self, name) for name, default in defaults.items() if getattr(self, name) != default
-        }
-        return "".join([text, *(f", {name}={value!r}" for name, value in (values | self._options).items())])
+        usual = {
+            "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
+            "bidirectional": False,
+        }  # fmt: skip
+        values = {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
+        names = {"activation": "nonlinearity", "output_activation": "output_nonlinearity"}
+        values |= {names.get(name, name): value for name, value in self.settings.kernel.items()}
+        values |= self.settings.given()
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *(f"{n}={v}" for n, v in values.items())])
+
+
+def _traced(step: composed.Result, frame: Any) -> Trace:
+    h, *c = (frame.leave(part) for part in step.states)
+    return Trace(h, c[0] if c else None, {name: frame.leave(gate) for name, gate in step.gates.items()})

@@ -1,9 +1,13 @@
 """Long short-term memory as a PyTorch module."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from backtime.errors import UsageError
+from backtime.nn import check
 from backtime.nn.layer import Recurrent
+from backtime.nn.settings import Settings
 
 
 class LSTM(Recurrent):
@@ -12,26 +16,75 @@ class LSTM(Recurrent):
         i, f, o = sigmoid(Wx x + bx + Wh h + bh)    each with its rows of the weights
         g = tanh(Wx_g x + bx_g + Wh_g h + bh_g)
         c' = f * c + i * g
-        h' = o * tanh(c')
+        h' = o * tanh(c')                           with proj_size P > 0: h' = Wy (o * tanh(c'))
 
     ``dropout`` falls on the output of each layer but the last, in training mode. Parameters of layer l:
-    ``weight_ih_l{l}`` (4H, I or H), ``weight_hh_l{l}`` (4H, H) and, with ``bias``, ``bias_ih_l{l}``,
-    ``bias_hh_l{l}`` (4H,). Hochreiter and Schmidhuber (1997), with the forget gate of Gers et al. (2000).
-    Raises ``UsageError`` (a ``ValueError``) naming the argument that does not fit.
+    ``weight_ih_l{l}`` (4H, I or what the layer below gives), ``weight_hh_l{l}`` (4H, P or H), with ``bias``
+    ``bias_ih_l{l}``, ``bias_hh_l{l}`` (4H,), with ``proj_size`` ``weight_hr_l{l}`` (P, H); ``..._reverse`` of
+    the other direction. The keyword arguments: docs/pytorch.md. Hochreiter and Schmidhuber (1997), with the
+    forget gate of Gers et al. (2000). Raises ``UsageError`` (a ``ValueError``) naming the argument that does
+    not fit.
     """
 
     cell = "lstm"
-    state_names = ("h0", "c0")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        peephole: bool = False,
+        coupled: bool = False,
+        forget_bias: float | None = None,
+        layer_norm: bool = False,
+        zoneout: float | tuple[float, float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        learned_state: bool = False,
+        merge: str = "concat",
+        backend: str = "auto",
+    ) -> None:
+        """Check the arguments and draw the initial weights."""
+        check.check_sizes(hidden_size=hidden_size)
+        check.check_projection(proj_size, hidden_size)
+        check.check_flags(coupled=coupled)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size,
+            device, dtype,
+            Settings(
+                kernel={"coupled": True} if coupled else {},
+                peephole=peephole, forget_bias=forget_bias, layer_norm=layer_norm, zoneout=zoneout,
+                recurrent_dropout=recurrent_dropout, weight_dropout=weight_dropout,
+                learned_state=learned_state, merge=merge, backend=backend,
+            ),
+        )  # fmt: skip
 
     def forward(
-        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Outputs ``y`` (T, B, H) of the last layer and the last state ``(h_n, c_n)``, each (L, B, H).
+        self,
+        input: Any,
+        hx: tuple[Tensor, Tensor] | None = None,
+        *,
+        lengths: Any = None,
+        reset: Tensor | None = None,
+        trace: bool = False,
+    ) -> Any:
+        """Outputs ``y`` (T, B, P) of the last layer, the last state ``(h_n, c_n)``, (L, B, P) and (L, B, H).
 
-        ``x`` is (T, B, I) floats, or (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``,
-        without B for a single sequence. ``state`` is ``(h0, c0)``, each (L, B, H); None is zeros.
+        ``input`` is (T, B, I) floats, or (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``,
+        without B for a single sequence; or a ``PackedSequence``, and then ``y`` is one. P is H without
+        ``proj_size``; in both directions P is 2P in ``y`` and L is 2L. ``hx`` is ``(h0, c0)``, shaped as the
+        last state; None is zeros. ``lengths``, ``reset`` and ``trace``, which adds a third result:
+        docs/pytorch.md.
         """
-        if state is not None and (not isinstance(state, tuple | list) or len(state) != 2):
-            raise UsageError(f"state is a {type(state).__name__}; expected the pair (h0, c0)")
-        y, (h, c) = self._run(x, None if state is None else tuple(state))
-        return y, (h, c)
+        if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
+            raise check.CallError(f"hx is a {type(hx).__name__}; expected the pair (h0, c0)")
+        y, (h, c), steps = self._run(input, None if hx is None else tuple(hx), lengths, reset, trace)
+        return (y, (h, c), steps) if trace else (y, (h, c))

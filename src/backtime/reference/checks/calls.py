@@ -45,6 +45,8 @@ def check_call(
     batch_sizes: Any = None,
 ) -> Sizes:
     """A forward call: ``x`` (T, B, I) or integers (T, B), packed (R, I) or (R,); state; weights; options."""
+    if not options and batch_sizes is None and (plain := _plain(cell, x, state, weights)):
+        return plain
     if cell not in GATES:
         raise UsageError(f"cell is {cell!r}; expected one of {', '.join(GATES)}")
     check_weights(cell, weights)
@@ -61,6 +63,24 @@ def check_call(
     _check_parts("state", state, tuple(f"{name}0" for name in STATE[cell]), sizes.parts(cell), sizes.dtype)
     check_options(cell, options or {}, weights, sizes.y, sizes.letters, B)
     return sizes
+
+
+def _plain(cell: str, x: Any, state: Any, weights: Any) -> Sizes | None:
+    """The sizes of the commonest call, where it is in order: a short call should not wait for the checks."""
+    if state is not None or type(weights) is not Weights or type(x) is not np.ndarray or x.ndim != 3:
+        return None
+    Wx, Wh, bx, bh, Wy, by, p, gx, gh, gc, bc = weights
+    if cell == "jordan" or cell not in GATES or not (Wy is by is p is gx is gh is gc is bc is None):
+        return None
+    if not (type(Wx) is type(Wh) is type(bx) is type(bh) is np.ndarray) or not bx.size:
+        return None
+    dtype, GH = Wx.dtype, len(bx)
+    H = GH // GATES[cell]
+    fits = Wx.shape == (GH, x.shape[2]) and Wh.shape == (GH, H) and bx.shape == bh.shape == (GH,)
+    if not fits or H * GATES[cell] != GH or not (x.dtype is Wh.dtype is bx.dtype is bh.dtype is dtype):
+        return None
+    T, B, _ = x.shape
+    return Sizes((T, B, H), B, H, H, "(T, B, H)", dtype) if dtype.kind == "f" else None
 
 
 def check_cotangents(cell: str, dy: Any, dstate: Any, sizes: Sizes) -> None:

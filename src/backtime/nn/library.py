@@ -1,0 +1,120 @@
+"""A layer as one operation of torch's library: for the graphs of ``torch.compile`` and ``torch.export``.
+
+``backtime::layer(form, tensors) -> (y, h, c)``; ``form`` says in words what the tensors are. Its backward
+pass, ``backtime::layer_backward``, runs the layer once more: an operation can hand on tensors, not a tape.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backtime import kernels
+from backtime.nn.autograd import array, forward_arrays, optional, own_biases
+from backtime.nn.tensors import Call, States, Weights
+
+Read = tuple[Call, Tensor, States, Weights]
+
+
+def run(call: Call, x: Tensor, state: States, weights: Weights) -> tuple[Tensor, States]:
+    """``run_kernels`` as one operation of the graph."""
+    form, tensors = _written(call, x, state, weights)
+    y, h, c = layer(form, tensors)
+    return y, (h, c) if call.cell == "lstm" else (h,)
+
+
+@torch.library.custom_op("backtime::layer", mutates_args=())
+def layer(form: str, tensors: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """``y`` and the last state; ``c`` (0,) where a cell has none."""
+    call, x, state, weights = _read(form, tensors)
+    y, last, _ = forward_arrays(call, False, x, weights, state)
+    return y, last[0], last[1] if len(last) > 1 else y.new_empty(0)
+
+
+@layer.register_fake
+def _(form: str, tensors: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    call, x, state, weights = _read(form, tensors)
+    like, P = weights.Wx, weights.Wh.shape[1]
+    H = P if weights.Wy is None else weights.Wy.shape[1]
+    rows = x.shape[:-1] if x.is_floating_point() else x.shape
+    B = state[0].shape[0] if state else x.shape[1]  # packed rows come with a state
+    c = like.new_empty(B, H) if call.cell == "lstm" else like.new_empty(0)
+    return like.new_empty(*rows, P), like.new_empty(B, P), c
+
+
+@torch.library.custom_op("backtime::layer_backward", mutates_args=())
+def layer_backward(form: str, tensors: list[Tensor], dy: Tensor, dh: Tensor, dc: Tensor) -> list[Tensor]:
+    """Gradients of x, unless it is integers, of the state and of the weights, as ``_written`` orders them."""
+    call, x, state, weights = _read(form, tensors)
+    tape = forward_arrays(call, True, x, weights, state)[2]
+    assert tape is not None  # it was asked for
+    dlast = (array(dh), array(dc)) if call.cell == "lstm" else (array(dh),)
+    found = kernels.backward(tape, optional(dy), dlast, need_dstate=bool(state))
+    each = [found.dx, *(found.dstate or ())] if state else [found.dx]
+    each += [g for g, w in zip(own_biases(found.dweights), weights, strict=True) if w is not None]
+    return [torch.from_numpy(g) for g in each if g is not None]
+
+
+@layer_backward.register_fake
+def _(form: str, tensors: list[Tensor], dy: Tensor, dh: Tensor, dc: Tensor) -> list[Tensor]:
+    return [
+        torch.empty_like(t, memory_format=torch.contiguous_format) for t in _differentiable(form, tensors)
+    ]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.form, tensors = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx: Any, dy: Tensor, dh: Tensor, dc: Tensor) -> tuple[None, list[Tensor | None]]:
+    tensors = list(ctx.saved_tensors)
+    found = list(layer_backward(ctx.form, tensors, dy, dh, dc))
+    gradients = [*([] if tensors[0].is_floating_point() else [None]), *found]
+    return None, [*gradients, *[None] * (len(tensors) - len(gradients))]
+
+
+layer.register_autograd(_backward, setup_context=_setup)
+
+
+def _written(call: Call, x: Tensor, state: States, weights: Weights) -> tuple[str, list[Tensor]]:
+    """The form in words, and x, state, weights, batch sizes and the options that are tensors."""
+    present = [name for name, w in zip(Weights._fields, weights, strict=True) if w is not None]
+    tensors = [x, *state, *(w for w in weights if w is not None)]
+    if call.batch_sizes is not None:
+        tensors.append(call.batch_sizes)
+    rowwise = [name for name, value in call.options.items() if isinstance(value, Tensor)]
+    tensors += [call.options[name] for name in rowwise]
+    words = [
+        f"{name}={type(value).__name__}:{value}"
+        for name, value in call.options.items()
+        if not isinstance(value, Tensor)
+    ]
+    flags = f"{len(state)} {int(call.reverse)} {int(call.batch_sizes is not None)}"
+    return "|".join([call.cell, flags, " ".join(present), " ".join(rowwise), " ".join(words)]), tensors
+
+
+def _read(form: str, tensors: list[Tensor]) -> Read:
+    """The reverse of ``_written``."""
+    cell, flags, present, rowwise, words = form.split("|")
+    parts, reverse, packed = map(int, flags.split())
+    names, rest = present.split(), list(tensors[1 + parts :])
+    weights = Weights(**dict(zip(names, rest, strict=False)))
+    rest = rest[len(names) :]
+    sizes = rest.pop(0) if packed else None
+    options: dict[str, Any] = dict(zip(rowwise.split(), rest, strict=True))
+    for word in words.split():
+        name, _, value = word.partition("=")
+        options[name] = _constant(*value.split(":"))
+    return Call(cell, options, sizes, bool(reverse)), tensors[0], tuple(tensors[1 : 1 + parts]), weights
+
+
+def _constant(kind: str, text: str) -> str | bool | float:
+    return text == "True" if kind == "bool" else text if kind == "str" else float(text)
+
+
+def _differentiable(form: str, tensors: list[Tensor]) -> list[Tensor]:
+    """x where it is floats, the state and the weights: what the backward pass has gradients of."""
+    _, x, state, weights = _read(form, tensors)
+    first = [x] if x.is_floating_point() else []
+    return [*first, *state, *(w for w in weights if w is not None)]
