@@ -1,24 +1,37 @@
 """Random calls of the bare bindings, for test_fuzz.py: ``python fuzz_bindings.py N [SEED]`` makes N of them.
 
-Each call is right but for up to two arguments. It may be answered or refused; a crash ends the process,
-another exception or a wrong answer the program. A function joins by a line in CALLS: its arguments by name,
-right ones.
+Each call is right but for up to two places in its arguments, however deep. It may be answered or refused; a
+crash ends the process, another exception or a wrong answer the program. A function joins by a line in CALLS
+(fuzz_calls.py): its arguments by name, right ones.
 """
 
 import random
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from backtime import _engine
-from backtime.reference.weights import Weights
-from cases import make
+from fuzz_calls import CALLS, saved_of_all_sorts
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError)
-HUGE = [2**31, 2**61 + 1, 2**62, 2**63 - 1, 2**63, 2**64, -1, -(2**62), 0]
+HUGE = [2**45, 2**61 + 1, 2**62, 2**63 - 1, 2**63, 2**64, -1, -(2**62), 0]
 chance = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
-T, B, I, H, V = 3, 2, 4, 5, 6
+Place = tuple[Any, ...]  # names and indices from the arguments down
+
+
+class Fresh:
+    """Gives another array, of the same numbers, each time it is asked for its array."""
+
+    def __init__(self, a: Any) -> None:
+        self.a = np.array(a)
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.a.copy().__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
 
 
 def spread(a: Any) -> Any:
@@ -29,128 +42,133 @@ def frozen(a: Any) -> Any:
     return np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape) if isinstance(a, np.ndarray) else a
 
 
+def sequence(a: Any) -> bool:
+    return isinstance(a, tuple | list | np.ndarray) and np.ndim(a if isinstance(a, np.ndarray) else 1) < 9
+
+
 # name: (what is wrong, whether the numbers are still the same: then an answer must be the right one)
 WRONG = {
     "nothing": (lambda a: None, False),
     "an object": (lambda a: object(), False),
-    "a string": (lambda a: "lstm", False),
-    "a number": (lambda a: chance.choice([*HUGE, 1.5, float("nan")]), False),
+    "a string": (lambda a: chance.choice(["lstm", "rnn", "jordan", "relu"]), False),
+    "a number": (lambda a: chance.choice([*HUGE, 1.5, float("nan"), True]), False),
     "numbers": (lambda a: tuple(chance.choice([*HUGE, 1, 2]) for _ in range(chance.randrange(5))), False),
-    "a short tuple": (lambda a: tuple(a)[: chance.randrange(4)] if np.iterable(a) else (), False),
-    "nones": (lambda a: (None,) * 4, False),
-    "a list": (lambda a: list(a) if np.iterable(a) else [a], True),
+    "fewer parts": (lambda a: a[: chance.randrange(4)] if isinstance(a, tuple | list) else (), False),
+    "more parts": (lambda a: a + a if isinstance(a, tuple | list) else (a, a), False),
+    "nones": (lambda a: (None,) * chance.choice([4, 7, 11]), False),
+    "the other sequence": (lambda a: list(a) if isinstance(a, tuple) else tuple(a), True),
+    "one deeper": (lambda a: (a,), False),
     "empty": (lambda a: a[..., :0] if isinstance(a, np.ndarray) else (), False),
     "longer": (lambda a: np.resize(a, 1000) if isinstance(a, np.ndarray) else a, False),
     "shorter": (lambda a: a.ravel()[1:] if isinstance(a, np.ndarray) else a, False),
+    "flat": (lambda a: a.ravel() if isinstance(a, np.ndarray) else a, True),
     "another axis": (lambda a: a[None] if isinstance(a, np.ndarray) else a, True),
+    "turned": (lambda a: np.ascontiguousarray(a.T) if isinstance(a, np.ndarray) else a, False),
+    "no width": (lambda a: np.zeros((0, chance.choice([0, 5, 2**40])), np.float32), False),
     "no axis": (lambda a: np.array(1.0), False),
     "float64": (lambda a: a.astype(np.float64) if isinstance(a, np.ndarray) else a, True),
+    "float16": (lambda a: a.astype(np.float16) if isinstance(a, np.ndarray) else a, False),
     "objects": (lambda a: np.array(a, object), False),
     "every second": (spread, True),
     "read-only": (frozen, True),
+    "made anew": (lambda a: Fresh(a) if isinstance(a, np.ndarray) else a, False),
     "negative": (lambda a: -a - 1 if isinstance(a, np.ndarray) else a, False),
     "large": (lambda a: a * 0 + 2**62 if isinstance(a, np.ndarray) and a.dtype.kind == "i" else a, False),
+    "another's": (lambda a: a, False),  # the array of another place: see spoil
+    "saved elsewhere": (lambda a: chance.choice(ELSEWHERE), False),
 }  # fmt: skip
+ELSEWHERE = [*saved_of_all_sorts(), _engine.Saved32.__new__(_engine.Saved32)]
 
 
-def zeros(*shape: int) -> Any:
-    return np.zeros(shape, np.float32)
+def places(value: Any, here: Place = ()) -> Iterator[Place]:
+    """Every place in the arguments, the tuples and lists among them."""
+    if here:
+        yield here
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from places(part, (*here, name))
+    elif isinstance(value, tuple | list):
+        for index, part in enumerate(value):
+            yield from places(part, (*here, index))
 
 
-def layer(cell: str, one_hot: bool) -> dict[str, Any]:
-    case = make(cell, T, B, I, H, dtype=np.float32, one_hot=one_hot)
-    lstm = cell == "lstm"
-    return {
-        "cell": cell, "activation": "tanh", "shape": (T, B),
-        "x": None if one_hot else case.x, "tokens": case.x if one_hot else None,
-        "h0": case.state[0], "c0": case.state[1] if lstm else None, "weights": tuple(case.weights),
-        "y": zeros(T, B, H), "hn": zeros(B, H), "cn": zeros(B, H) if lstm else None, "save": True,
-    }  # fmt: skip
+def at(value: Any, place: Place) -> Any:
+    for key in place:
+        value = value[key]
+    return value
 
 
-def backward(cell: str, one_hot: bool) -> dict[str, Any]:
-    arguments = layer(cell, one_hot)
-    saved = _engine.forward(*arguments.values())
-    case = make(cell, T, B, I, H, dtype=np.float32, one_hot=one_hot)
-    kept = {name: arguments[name] for name in ("x", "tokens", "h0", "c0", "weights", "y")}
-    dc = zeros(B, H) if cell == "lstm" else None
-    gradients = {
-        f"d{name}": np.zeros_like(w) for name, w in zip(Weights._fields, arguments["weights"], strict=False)
-    }
-    return {
-        "saved": saved, **kept, "dy": case.dy, "dhn": case.dstate[0],
-        "dcn": None if dc is None else case.dstate[1], "dx": None if one_hot else zeros(T, B, I),
-        "dh0": zeros(B, H), "dc0": dc, **gradients,
-    }  # fmt: skip
+def replaced(value: Any, place: Place, new: Any) -> Any:
+    """The arguments with something else at one place."""
+    if not place:
+        return new
+    if isinstance(value, dict):
+        return {**value, place[0]: replaced(value[place[0]], place[1:], new)}
+    parts = list(value)
+    parts[place[0]] = replaced(parts[place[0]], place[1:], new)
+    return type(value)(parts)
 
 
-def head() -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    h, Wy, by = (rng.standard_normal(s).astype(np.float32) for s in ((9, H), (V, H), (V,)))
-    return {
-        "h": h, "Wy": Wy, "by": by, "targets": rng.integers(0, V, 9), "row_weights": zeros(9) + 1,
-        "losses": zeros(9), "dh": zeros(9, H), "dWy": zeros(V, H), "dby": zeros(V),
-    }  # fmt: skip
+def copied(value: Any) -> Any:
+    """The arguments with arrays of their own."""
+    if isinstance(value, dict):
+        return {name: copied(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(copied(part) for part in value)
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def stack(cell: str) -> dict[str, Any]:
-    layers = [tuple(make(cell, 1, B, n, H, dtype=np.float32).weights) for n in (I, H)]
-    return {"cell": cell, "activation": "tanh", "layers": layers, "Wy": zeros(V, H), "by": zeros(V)}
+def spoil(arguments: dict[str, Any], place: Place, wrong: str) -> dict[str, Any]:
+    """May raise where that place cannot be wrong in that way."""
+    value = at(arguments, place)
+    if wrong == "another's":
+        others = [at(arguments, p) for p in places(arguments)]
+        new = chance.choice([o for o in others if isinstance(o, np.ndarray) and o.size == np.size(value)])
+    else:
+        new = WRONG[wrong][0](value)
+    return replaced(arguments, place, new)  # type: ignore[no-any-return]
 
 
-def step(cell: str) -> dict[str, Any]:
-    parts = 4 if cell == "lstm" else 2
-    x = make(cell, 1, B, I, H, dtype=np.float32).x[0]
-    return {"x": x, "tokens": None, "state": [zeros(B, H) for _ in range(parts)], "logits": zeros(B, V)}
+def arrays(value: Any) -> dict[Place, Any]:
+    found = {place: at(value, place) for place in places(value)}
+    return {place: part for place, part in found.items() if isinstance(part, np.ndarray)}
 
 
-CELLS = ("rnn", "gru", "lstm")
-CALLS: dict[str, tuple[Any, Any]] = {  # name: what is called with its arguments, and right arguments
-    **{f"forward {c} {t}": (_engine.forward, lambda c=c, t=t: layer(c, t)) for c in CELLS for t in (0, 1)},
-    **{f"backward {c} {t}": (_engine.backward, lambda c=c, t=t: backward(c, t))
-       for c in CELLS for t in (0, 1)},
-    "softmax_cross_entropy": (_engine.softmax_cross_entropy, head),
-    **{f"Stack32 {c}": (_engine.Stack32, lambda c=c: stack(c)) for c in CELLS},
-    **{f"step {c}": (lambda *a, c=c: _engine.Stack32(*stack(c).values()).step(*a), lambda c=c: step(c))
-       for c in CELLS},
-    "elementwise": (_engine.elementwise, lambda: {"function": "exp", "x": zeros(30), "y": zeros(30)}),
-    "empty32": (_engine.empty32, lambda: {"shape": (3, 4)}),
-    "empty64": (_engine.empty64, lambda: {"shape": (3, 4)}),
-    "set_threads": (_engine.set_threads, lambda: {"n": 2}),
-}  # fmt: skip
+def check(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """A call that was answered, though something about it was unusual, has the right results."""
+    for place, value in arrays(expected).items():
+        own = np.ravel(at(found, place))
+        assert np.allclose(own, np.ravel(value), 1e-5, 1e-6), f"{place} is wrong"
 
 
-def arrays(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+def attempt() -> bool:
+    """One call; whether it was answered."""
+    name = chance.choice(list(CALLS))
+    function, right = CALLS[name]
+    expected = right(chance)
+    arguments, same = copied(expected), True
+    expected["result"] = function(*expected.values())
+    for _ in range(chance.randrange(3)):
+        place = chance.choice(list(places(arguments)))
+        wrong = chance.choice(list(WRONG))
+        try:
+            arguments = spoil(arguments, place, wrong)
+        except (TypeError, ValueError, OverflowError, IndexError):  # not to be had of this place
+            continue
+        print(name, place, wrong, end="; ", flush=True)
+        same &= WRONG[wrong][1]
+    print(flush=True)
+    try:
+        arguments["result"] = function(*arguments.values())
+    except REFUSALS:
+        return False
+    if same:
+        check(arguments, expected)
+    return True
 
 
 def main(calls: int) -> None:
-    expected = {}
-    for name, (function, right) in CALLS.items():
-        expected[name] = right()
-        function(*expected[name].values())
-    answered = 0
-    for _ in range(calls):
-        name = chance.choice(list(CALLS))
-        function, right = CALLS[name]
-        arguments, same = right(), True
-        chosen = chance.sample(list(arguments), min(len(arguments), chance.randrange(3)))
-        wrongs = [chance.choice(list(WRONG)) for _ in chosen]
-        for argument, wrong in zip(chosen, wrongs, strict=True):
-            try:
-                arguments[argument] = WRONG[wrong][0](arguments[argument])
-            except (TypeError, ValueError, OverflowError):  # not to be had of this argument
-                continue
-            same &= WRONG[wrong][1]
-        print(name, dict(zip(chosen, wrongs, strict=True)), {c: arguments[c] for c in chosen}, flush=True)
-        try:
-            function(*arguments.values())
-        except REFUSALS:
-            continue
-        answered += 1
-        if same:
-            for key, value in arrays(expected[name]).items():
-                assert np.allclose(np.ravel(arguments[key]), np.ravel(value), 1e-5, 1e-6), f"{key} is wrong"
+    answered = sum(attempt() for _ in range(calls))
     assert answered > calls / 10, f"only {answered} calls of {calls} were answered"
 
 

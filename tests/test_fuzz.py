@@ -5,8 +5,8 @@ The calls are the same in each run; ``--hypothesis-seed=N`` of pytest draws othe
 N times as many.
 """
 
-import inspect
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -14,18 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from agreement import assert_agrees
+from agreement import size, worst
 from backtime import kernels
 from backtime.errors import UsageError
 from backtime.reference.weights import Weights
-from cases import CELLS, Case, engine_or_skip, make, train_step
+from cases import CELLS, OPTION_CASES, WEIGHTS, Case, OptionCase, engine_or_skip, make, pack, train_step
 
 TIMES = int(os.environ.get("BACKTIME_FUZZ", "1"))
-HAS = set(inspect.signature(kernels.forward).parameters)  # batch_sizes, reverse: tried once they are there
-REFUSALS = (UsageError, ValueError, TypeError)
 
 
 def fuzz(examples: int) -> Any:
@@ -66,63 +64,107 @@ def _unaligned(a: Any) -> Any:
     return out
 
 
-sizes = st.tuples(st.integers(1, 7), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
-layouts = st.sampled_from(sorted(LAYOUTS))
-OPTIONS = {
-    "rnn": [{"activation": name} for name in ("tanh", "relu", "sigmoid", "identity")],
-    "gru": [{}],
-    "lstm": [{}],
-}
+SIZES = st.tuples(st.integers(1, 7), st.integers(1, 33), st.integers(1, 40), st.integers(1, 40))
+# float64: sums in other orders, layer norm divides by a deviation that may be small. float32 is held closer
+# by test_accuracy.py and test_engine_options.py; here a wrong term or element is to be seen, off by 1e-2.
+# Over 4000 calls the need was for 8e-13 and 5e-5.
+CLOSE = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 5e-4}
+EXTRAS = {"rnn": ["norm"], "gru": ["norm"], "lstm": ["Wy", "p", "norm"], "jordan": ["norm"]}
+BY_STEP = {"rnn": ["keep_h"], "gru": ["keep_h"], "lstm": ["keep_h", "keep_c"], "jordan": []}
 
 
-def relaid(part: Any, draw: Any) -> Any:
+def relaid(part: Any, chance: random.Random) -> Any:
+    """The same numbers in other places, whatever holds them."""
     if isinstance(part, np.ndarray):
-        return LAYOUTS[draw(layouts)](part)
-    parts = [relaid(one, draw) for one in part if one is not None]
-    return Weights(*parts) if isinstance(part, Weights) else tuple(parts)
+        return LAYOUTS[chance.choice(sorted(LAYOUTS))](part)
+    if isinstance(part, dict):
+        return {name: relaid(value, chance) for name, value in part.items()}
+    if isinstance(part, Weights | Case):
+        return type(part)(*(relaid(one, chance) for one in part))
+    return tuple(relaid(one, chance) for one in part) if isinstance(part, tuple) else part
 
 
-@fuzz(800)
+def subset(data: Any, names: list[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if data.draw(st.booleans()))
+
+
+def combination(data: Any, smooth: bool) -> OptionCase:
+    """Options that may stand together, any number of them."""
+    cell = data.draw(st.sampled_from(sorted(CELLS)))
+    extras, arrays = subset(data, EXTRAS[cell]), subset(data, [*BY_STEP[cell], "h_mask", "reset"])
+    numbers: dict[str, Any] = {name: 0.3 for name in subset(data, BY_STEP[cell]) if name not in arrays}
+    functions = st.sampled_from(["tanh", "sigmoid"] if smooth else ["tanh", "relu", "sigmoid", "identity"])
+    if cell in ("rnn", "jordan"):
+        numbers["activation"] = data.draw(functions)
+    if cell == "jordan":
+        numbers["output_activation"] = data.draw(functions)
+    if cell == "gru" and not extras:
+        numbers["reset_after"] = data.draw(st.booleans())
+    if cell == "lstm" and "norm" not in extras:
+        numbers["coupled"] = data.draw(st.booleans())
+    return OptionCase(cell, extras, numbers, arrays)
+
+
+def drawn(data: Any) -> tuple[str, list[Case], dict[str, Any]]:
+    """A call: the cell, the layer of each direction, and the options of both, dense or packed."""
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    sort = data.draw(st.one_of(st.sampled_from(list(OPTION_CASES.values())), st.just(None)))
+    sort = sort or combination(data, dtype == np.float32)
+    T, B, I, H = data.draw(SIZES)
+    one_hot, lengths = data.draw(st.booleans()), None
+    if data.draw(st.booleans()):
+        lengths = np.array(data.draw(st.lists(st.integers(0, T), min_size=B, max_size=B)))
+        lengths[data.draw(st.integers(0, B - 1))] = T
+    cases = []
+    for seed in range(1 + data.draw(st.booleans())):
+        case, options = sort.build(T, B, I, H, dtype, one_hot, seed)
+        if {"relu", "identity"} & {v for v in sort.numbers.values() if isinstance(v, str)}:
+            case = case._replace(
+                weights=case.weights._replace(Wh=case.weights.Wh / 4)
+            )  # keeps it from growing
+        if lengths is not None:
+            case, options = pack(case, options, lengths)
+        cases.append(case)
+    return sort.cell, cases, options
+
+
+def answer(cell: str, cases: list[Case], options: dict[str, Any], backend: str, reverse: bool) -> list[Any]:
+    """Everything that a call computes, of one direction or of two."""
+    if len(cases) == 1:
+        return list(train_step(cell, cases[0], backend, reverse=reverse, **options).values())
+    own = {name: value for name, value in options.items() if name != "batch_sizes"}
+    first, second = cases
+    y, lasts, tapes = kernels.forward_both(
+        cell, first.x, (first.state, second.state), (first.weights, second.weights),
+        batch_sizes=options.get("batch_sizes"), backend=backend, options=(own, own),
+    )  # fmt: skip
+    dy = np.concatenate([first.dy, second.dy], -1)
+    dx, dstates, dweights = kernels.backward_both(tapes, dy, (first.dstate, second.dstate))
+    pairs = [part for pair in (lasts, dstates, dweights) for parts in pair for part in parts or ()]
+    return [a for a in (y, dx, *pairs) if a is not None]
+
+
+@fuzz(1000)
 @given(data=st.data())
 def test_a_right_call_is_answered_as_the_reference_answers(data: Any) -> None:
     engine_or_skip()
-    cell = data.draw(st.sampled_from(sorted(OPTIONS)))
-    options = data.draw(st.sampled_from(OPTIONS[cell]))
-    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
-    case = make(cell, *data.draw(sizes), dtype=dtype, one_hot=data.draw(st.booleans()))
-    if options.get("activation") in ("relu", "identity"):  # keep what is unbounded from growing
-        case = case._replace(weights=case.weights._replace(Wh=case.weights.Wh / 4))
-    if case.x.dtype.kind == "i":
-        integer = data.draw(st.sampled_from([np.int64, np.int32, np.uint8, np.uint64]))
-        case = case._replace(x=case.x.astype(integer))
+    cell, cases, options = drawn(data)
+    reverse, chance = data.draw(st.booleans()), random.Random(data.draw(st.integers(0, 2**32)))
+    expected = answer(cell, cases, options, "reference", reverse)
+    if cases[0].x.dtype.kind == "i":
+        integer = chance.choice([np.int64, np.int32, np.uint8, np.uint64])
+        cases = [case._replace(x=case.x.astype(integer)) for case in cases]
     threads = kernels.engine_info()["threads"]
-    kernels.set_threads(data.draw(st.integers(1, 3)))
+    kernels.set_threads(chance.randrange(1, 4))
     try:
-        assert_agrees(cell, Case(*(relaid(part, data.draw) for part in case)), "native", **options)
+        found = answer(
+            cell, [relaid(case, chance) for case in cases], relaid(options, chance), "native", reverse
+        )
     finally:
         kernels.set_threads(threads)
-
-
-@pytest.mark.skipif("batch_sizes" not in HAS, reason="kernels.forward takes no batch_sizes")
-@fuzz(100)
-@given(data=st.data())
-def test_packed_rows_are_answered_as_the_reference_answers(data: Any) -> None:
-    engine_or_skip()
-    cell = data.draw(st.sampled_from(sorted(OPTIONS)))
-    sizes = sorted(data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=6)), reverse=True)
-    unused, I, H = data.draw(st.tuples(st.integers(0, 3), st.integers(1, 20), st.integers(1, 40)))
-    case = make(cell, 1, sum(sizes), I, H)
-    state = make(cell, 1, sizes[0] + unused, I, H).state
-    options = {"batch_sizes": np.array(sizes, np.int64)} | (
-        {"reverse": data.draw(st.booleans())} if "reverse" in HAS else {}
-    )
-    found = []
-    for backend in ("native", "reference"):
-        y, last, tape = kernels.forward(cell, case.x[0], state, case.weights, backend=backend, **options)
-        dx, dstate, dweights = kernels.backward(tape, case.dy[0], state)
-        found.append([y, *last, dx, *dstate, *(d for d in dweights if d is not None)])
-    for ours, theirs in zip(*found, strict=True):  # float64: see agreement.assert_agrees
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13 * max(1, np.abs(theirs).max()))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert worst(ours, theirs) <= CLOSE[theirs.dtype] * size(theirs)
 
 
 # What no argument can be, by what is wrong with it. The call must be refused whoever answers it.
@@ -142,67 +184,76 @@ SPOILED = {
     "one longer": lambda a: np.concatenate([a, a[..., :1]], -1),
     "empty": lambda a: a[..., :0],
     "many axes": lambda a: a.reshape((1,) * 20 + a.shape),
-    "huge": lambda a: np.broadcast_to(a.flat[0], (2**20, 2**20, 2**20)),
+    "huge": lambda a: np.broadcast_to(a.flat[0], (2**20, 2**20, 2**18)),
     "a date": lambda a: a.astype("M8[s]"),
     "a record": lambda a: np.zeros(a.shape, [("h", "f4")]),
 }
-PLACES = ["x", "h0", "c0", "Wx", "Wh", "bx", "bh", "dy", "dh", "dc"]
-OPTIONAL = {"h0", "c0", "dy", "dh", "dc"}  # None is right there
+OPTIONAL = {"h0", "c0", "dy", "dh", "dc", "h_mask", "reset"}  # None is right there
+OPTIONAL |= set(WEIGHTS[4:])  # and here switches an option off
+ALL = {cell: OPTION_CASES[f"{cell} all"] for cell in CELLS if cell != "lstm"}
+ALL["lstm"] = OPTION_CASES["lstm everything"]
+PLACES = {place: sorted(ALL) for place in ("x", "h0", "Wx", "Wh", "bx", "bh", "dy", "dh", "gx", "gh")}
+PLACES |= {place: sorted(ALL) for place in ("h_mask", "reset", "batch_sizes")}
+PLACES |= {place: ["lstm"] for place in ("c0", "dc", "p", "gc", "bc", "keep_c")}
+PLACES |= {"Wy": ["jordan", "lstm"], "by": ["jordan"], "keep_h": ["rnn", "gru", "lstm"]}
+# What says the sizes or the type of the rest: where it is wrong, the rest does not fit.
+BLAMED = {"Wx": "Wx|Wh|x", "Wh": "Wh|Wy", "Wy": "Wy|Wx|Wh|by", "batch_sizes": "batch_sizes|x"}
 
 
-def spoil(case: Case, place: str, wrong: Any) -> Case:
-    if place == "x":
-        return case._replace(x=wrong(case.x))
-    if place == "dy":
-        return case._replace(dy=wrong(case.dy))
-    if place in Weights._fields:
+def spoil(case: Case, options: dict[str, Any], place: str, wrong: Any) -> tuple[Case, dict[str, Any]]:
+    if place in options:
+        return case, {**options, place: wrong(options[place])}
+    if place in Case._fields:
+        return case._replace(**{place: wrong(getattr(case, place))}), options
+    if place in WEIGHTS:
         weights = case.weights._replace(**{place: wrong(getattr(case.weights, place))})
-        return case._replace(weights=weights)
+        return case._replace(weights=weights), options
     field, n = ("dstate", "dh dc") if place[0] == "d" else ("state", "h0 c0")
     parts = list(getattr(case, field))
     index = n.split().index(place)
     parts[index] = wrong(parts[index])
-    return case._replace(**{field: tuple(parts)})
+    return case._replace(**{field: tuple(parts)}), options
 
 
 @pytest.mark.parametrize("place", PLACES)
-@fuzz(40)
+@fuzz(25)
 @given(data=st.data())
 def test_a_wrong_call_is_refused_by_name(place: str, backend: str, data: Any) -> None:
-    cell = "lstm" if place in ("c0", "dc") else data.draw(st.sampled_from(sorted(OPTIONS)))
+    cell = data.draw(st.sampled_from(PLACES[place]))
     what = data.draw(st.sampled_from([w for w in sorted(SPOILED) if w != "None" or place not in OPTIONAL]))
-    case = spoil(make(cell, 3, 2, 4, 5, dtype=np.float32), place, SPOILED[what])
-    blamed = "Wx|Wh|x" if place == "Wx" else place  # Wx says what I and the type are: the others do not fit
-    with pytest.raises(UsageError, match=f"^({blamed}) "):
-        train_step(cell, case, backend)
+    assume((place, what) not in {("reset", "booleans"), ("reset", "a date"), ("batch_sizes", "None")})
+    case, options = ALL[cell].build(3, 2, 4, 5, np.float32)
+    if place == "batch_sizes" or data.draw(st.booleans()):
+        case, options = pack(case, options, np.array([2, 3]))
+    case, options = spoil(case, options, place, SPOILED[what])
+    name = {"h0": "y0", "dh": "dy"}.get(place, place) if cell == "jordan" else place
+    with pytest.raises(UsageError, match=f"^({BLAMED.get(place, name)}) "):
+        train_step(cell, case, backend, **options)
 
 
 WRONG_OPTIONS: dict[str, list[Any]] = {
     "cell": ["", "LSTM", "elman", None, 3, b"lstm"],
     "activation": ["", "softplus", None, 3, object()],
-    "reset_after": [np.ones(3)],
+    "output_activation": ["", "softplus", None, 3, object()],
+    "reset_after": [np.ones(3), None, "yes", 1],
+    "coupled": [np.ones(3), None, "yes", 1],
+    "keep_h": [-0.1, 1.5, float("nan"), "0.5", None, True, [0.5]],
+    "keep_c": [-0.1, 1.5, float("nan"), "0.5", None, True, [0.5]],
     "batch_sizes": [[2, 1], np.array([1, 2]), np.array([2, 0]), np.array([-1]), np.array([2.0]), "2", 3],
-    "reverse": [np.ones(3)],
     "backend": ["", "cuda", None, 3],
     "nonsense": [1],
 }
-KNOWN = [name for name in WRONG_OPTIONS if name not in ("batch_sizes", "reverse") or name in HAS]
+OWNERS = {"activation": "rnn", "output_activation": "jordan", "reset_after": "gru"}
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_a_wrong_option_is_refused(name: str) -> None:
-    owner = "rnn" if name == "activation" else "gru" if name == "reset_after" else "lstm"
+@pytest.mark.parametrize("name", WRONG_OPTIONS)
+def test_a_wrong_option_is_refused_by_name(name: str) -> None:
+    owner = OWNERS.get(name, "lstm")
     case = make(owner, 3, 2, 4, 5)
-    accepted = []
     for value in WRONG_OPTIONS[name]:
-        cell = value if name == "cell" else owner
-        options = {} if name == "cell" else {name: value}
-        try:
+        cell, options = (value, {}) if name == "cell" else (owner, {name: value})
+        with pytest.raises(UsageError, match=name):
             kernels.forward(cell, case.x, case.state, case.weights, **options)
-        except REFUSALS:
-            continue
-        accepted.append(value)
-    assert not accepted
 
 
 def test_the_bare_bindings_do_not_crash() -> None:
@@ -218,7 +269,3 @@ def test_the_bare_bindings_do_not_crash() -> None:
         timeout=120 * TIMES,
     )
     assert done.returncode == 0, "\n".join([*done.stdout.splitlines()[-1:], done.stderr[-3000:]])
-
-
-def test_every_cell_is_tried() -> None:
-    assert set(OPTIONS) <= set(CELLS)
