@@ -1,7 +1,7 @@
 """One step of an LSTM from Python, one sequence, the state kept: what a stream of single values costs.
 
-``backtime`` is a stream of ``kernels.Stack``, weights prepared once; ``kernels`` is ``kernels.forward`` of a single step. Peers: ``torch.nn.LSTM``, ``torch.nn.LSTMCell``,
-ONNX Runtime.
+``backtime`` is a stream of ``kernels.Stack``, weights prepared once; ``kernels`` is ``kernels.forward`` of a
+single step. Peers: ``torch.nn.LSTM``, ``torch.nn.LSTMCell``, ONNX Runtime.
 """
 
 import sys

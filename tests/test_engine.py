@@ -188,6 +188,7 @@ def _question():
     return ("lstm", *call("lstm", 10, 40, 16, 64))
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # and JAX, where a test of the benchmarks has imported it
 @pytest.mark.filterwarnings("ignore:This process")  # Python warns of fork with threads: that is the test
 def test_the_team_survives_fork():
     kernels.set_threads(2)
