@@ -10,6 +10,7 @@ ALL = (
     "ragged",
     "bidirectional",
     "options",
+    "alternating",
     "growth",
     "step_memory",
     "training_jobs",
