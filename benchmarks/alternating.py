@@ -41,7 +41,7 @@ def layer_step(T: int) -> common.Side:
 
     def step() -> None:
         tape = kernels.forward("lstm", x, None, weights)[2]
-        kernels.backward(tape, dy, None)
+        kernels.backward(tape, dy, None, last_use=True)
 
     return step
 

@@ -29,13 +29,13 @@ thread of its own, at the same time, without adding up their dx."""
 
 def train_both(cell: str, x: np.ndarray, dy: np.ndarray, weights: tuple[Weights, Weights]) -> list[Any]:
     y, _, tape = kernels.forward_both(cell, x, None, weights, backend="native")
-    dx, _, dweights = kernels.backward_both(tape, dy, None)
+    dx, _, dweights = kernels.backward_both(tape, dy, None, last_use=True)
     return [y, dx, *(dw for one in dweights for dw in one if dw is not None)]
 
 
 def train_single(cell: str, x: np.ndarray, dy: np.ndarray, weights: Weights, reverse: bool) -> list[Any]:
     y, _, tape = kernels.forward(cell, x, None, weights, reverse=reverse, backend="native")
-    return [y, *(dw for dw in kernels.backward(tape, dy, None).dweights if dw is not None)]
+    return [y, *(dw for dw in kernels.backward(tape, dy, None, last_use=True).dweights if dw is not None)]
 
 
 def train_two(

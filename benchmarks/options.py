@@ -35,7 +35,7 @@ def native_side(cell: str, option: str, T: int, B: int, H: int) -> Call:
     def run() -> list[Any]:
         dropped = {**arrays, "Wh": arrays["Wh"] * mask} if mask is not None else arrays
         y, _, tape = kernels.forward(cell, x, None, Weights(**dropped), backend="native", **options)
-        found = kernels.backward(tape, dy, None)
+        found = kernels.backward(tape, dy, None, last_use=True)
         grads = {name: dw for name, dw in found.dweights._asdict().items() if dw is not None}
         if mask is not None:
             grads["Wh"] *= mask

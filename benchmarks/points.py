@@ -61,7 +61,7 @@ def train_module(layer: torch.nn.Module, x: Tensor, dy: Tensor) -> list[Any]:
 def train_kernels(cell: str, x: np.ndarray, dy: np.ndarray, weights: Weights) -> list[Any]:
     y, _, tape = kernels.forward(cell, x, None, weights)
     assert tape is not None
-    found = kernels.backward(tape, dy, None)
+    found = kernels.backward(tape, dy, None, last_use=True)
     return [y, found.dx, *(dw for dw in found.dweights if dw is not None)]
 
 

@@ -43,7 +43,7 @@ def train_torch(layer: torch.nn.Module, x: torch.Tensor, sizes: np.ndarray, dy: 
 def train_kernels(cell: str, x: np.ndarray, dy: np.ndarray, weights: Weights, **rows: Any) -> list[Any]:
     """``rows`` is ``batch_sizes`` of packed rows, or nothing."""
     y, _, tape = kernels.forward(cell, x, None, weights, backend="native", **rows)
-    found = kernels.backward(tape, dy, None)
+    found = kernels.backward(tape, dy, None, last_use=True)
     return [y, found.dx, *(dw for dw in found.dweights if dw is not None)]
 
 

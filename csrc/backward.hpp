@@ -23,11 +23,11 @@ template <class T, class Cell> class Backward {
       : call(c), s(c.sizes), steps(s.steps), nb(blocks_of<T>(s.H)), np(blocks_of<T>(s.P)), ni(blocks_of<T>(s.I)), R(s.rows()),
         plan(plan_backward<T>(s, G, threads)), Wh(np * nb * G * L * L), Wy(c.weights.Wy ? nb * np * L * L : 0),
         Wn(Cell::two_products ? nb * nb * L * L : 0), Wx(c.dx ? ni * nb * G * L * L : 0), p(c.weights.p ? nb * 3 * L : 0),
-        into(scattered() ? R * s.P : 0), dz(nb * R * S * L), dcell(Cell::has_cell ? nb * steps.B * L : 0),
+        into(scattered() ? R * s.P : 0), dz(in_place() ? 0 : nb * R * S * L), dcell(Cell::has_cell ? nb * steps.B * L : 0),
         direct(Cell::has_direct || c.options.keeps_h ? np * steps.B * L : 0), dq(c.weights.Wy ? np * R * L : 0),
         dh(c.weights.gx ? nb * steps.B * L : 0), dzx(c.weights.gx ? nb * R * G * L : 0), dzh(dzx.size()),
         dnc(c.weights.gc ? nb * R * L : 0),
-        pass{c, s, c.options, Wh.data(), Wy.data(), Wn.data(), p.data(), into.data(), dz.data(), dcell.data(), direct.data(),
+        pass{c, s, c.options, Wh.data(), Wy.data(), Wn.data(), p.data(), into.data(), dz ? dz.data() : c.kept.gates, dcell.data(), direct.data(),
              dq.data(), dh.data(), dzx.data(), dzh.data()},
         gradients(pass, Wx.data(), dnc.data()) {}
   int threads() const { return plan.threads; }
@@ -62,6 +62,10 @@ template <class T, class Cell> class Backward {
   struct Share {
     long r0, r1, b0, b1, p0, p1;  // sequences, blocks of hidden units, blocks of outputs
   };
+  bool in_place() const {  // whether a step's gates are read once, just before its dz is written
+    const LayerWeights<T>& w = call.weights;
+    return call.last_use && !Cell::two_products && !w.Wy && !w.gx && !w.p;
+  }
   bool scattered() const {  // whether what Wh multiplied lies other than as h0 and then y
     return call.options.h_mask || call.options.cut || steps.offsets || steps.reverse;
   }

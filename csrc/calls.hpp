@@ -81,6 +81,7 @@ template <class T> struct BackwardCall {
   const T* y;  // as forward left them
   long ldy;
   Kept<T> kept;
+  bool last_use;       // nobody reads `kept` again: dz may take the place of the gates
   const T* dy;         // (R, P), a row every lddy elements, or null for zeros
   long lddy;
   const T *dhn, *dcn;  // (B, P), (B, H) or null for zeros

@@ -28,9 +28,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool] | tuple[str,
         seen.append(("forward", save))
         return forward(*args, save=save, **options)
 
-    def spy_backward(*args: Any, need_dx: bool = True, need_dstate: bool = True) -> Any:
+    def spy_backward(*args: Any, need_dx: bool, need_dstate: bool, last_use: bool) -> Any:
+        assert last_use  # a tape is a layer's own
         seen.append(("backward", need_dx, need_dstate))
-        return backward(*args, need_dx=need_dx, need_dstate=need_dstate)
+        return backward(*args, need_dx=need_dx, need_dstate=need_dstate, last_use=True)
 
     monkeypatch.setattr(kernels, "forward", spy_forward)
     monkeypatch.setattr(kernels, "backward", spy_backward)

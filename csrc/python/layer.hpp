@@ -9,6 +9,8 @@ template <class T> struct Saved {  // what forward keeps for backward; its buffe
   Form form;
   std::vector<long> offsets;
   Buffer<T> gates, cells, inner, norm;
+  int readers = 0;  // backward calls under way, counted under the GIL
+  bool used_up = false;
   std::vector<std::pair<long, long>> state_shapes() const {  // of h, and of c for the lstm
     if (sizes.cell != CellKind::lstm) return {{sizes.steps.B, sizes.P}};
     return {{sizes.steps.B, sizes.P}, {sizes.steps.B, sizes.H}};
@@ -116,26 +118,45 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
   return kept;
 }
 
-template <class T> const Saved<T>& saved_of(nb::handle value) {
+template <class T> Saved<T>& saved_of(nb::handle value) {
   Saved<T>* saved = nullptr;
   if (!nb::try_cast(value, saved) || !saved) throw std::invalid_argument("saved is not what forward of this type of numbers returned");
+  if (saved->used_up) throw std::invalid_argument("saved was used up by a backward before");
   return *saved;
 }
+// What a backward call reads, held until it is over; after a last use it goes. Made and ended under the GIL.
+template <class T> class Reading {
+  const std::vector<Saved<T>*>& all;
+
+ public:
+  Reading(const std::vector<Saved<T>*>& saved, bool last_use) : all(saved) {
+    for (Saved<T>* s : all)
+      if (last_use && s->readers) throw std::invalid_argument("saved is read by another thread, which a last use would spoil");
+    for (Saved<T>* s : all) s->readers++, s->used_up = last_use;
+  }
+  ~Reading() {
+    for (Saved<T>* s : all)
+      if (--s->readers == 0 && s->used_up) s->gates = {}, s->cells = {}, s->inner = {}, s->norm = {};
+  }
+};
 
 // directions: as many as forward had, of (saved, h0, c0, weights, options, dhn, dcn, dx, dh0, dc0, dweights). dx of the first
-// receives the sum over the directions.
+// receives the sum over the directions. After a last use `saved` cannot be used again.
 template <class T>
-void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, std::vector<nb::tuple> directions) {
+void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, std::vector<nb::tuple> directions, bool last_use) {
   const Kernels<T>& k = kernels<T>();
   const size_t n = directions.size();
   check_directions(directions, 11, x.has_value() != tokens.has_value());
   const Input<T> input{x, tokens};
   std::vector<BackwardCall<T>> calls;
+  std::vector<Saved<T>*> all;
   Taken taken;
   Starts<T> starts;
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
-    const Saved<T>& saved = saved_of<T>(direction[0]);
+    Saved<T>& saved = saved_of<T>(direction[0]);
+    if (last_use && d && all[0] == &saved) throw std::invalid_argument("saved is that of the other direction");
+    all.push_back(&saved);
     const Sizes& s = saved.sizes;
     const bool lstm = s.cell == CellKind::lstm;
     const LayerWeights<T> weights = Weights<T>(tuple_of(direction[3], "weights")).checked(s, taken);
@@ -153,11 +174,12 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     const T* outputs = taken(y, R * ldy, "y");
     const T* upstream = taken(dy, R * ldy, "dy");
     calls.push_back({s, options, input.numbers(s, taken), input.columns(s, taken), starts.h0, starts.c0, weights,
-                     outputs + d * P, ldy, saved.kept(), upstream ? upstream + d * P : nullptr, ldy, taken(dhn, B * P, "dhn"),
+                     outputs + d * P, ldy, saved.kept(), last_use, upstream ? upstream + d * P : nullptr, ldy, taken(dhn, B * P, "dhn"),
                      taken(dcn, B * s.H, "dcn"), taken(dx, R * s.I, "dx"), taken(dh0, B * P, "dh0"), taken(dc0, B * s.H, "dc0"),
                      weight_gradients<T>(tuple_of(direction[10], "dweights"), weights, s, taken)});
   }
   taken.apart();
+  const Reading<T> reading(all, last_use);
   const GilReleased release;
   k.backward(calls.data(), static_cast<int>(n), team_size());
   if (n == 2 && calls[0].dx) k.add(calls[0].dx, calls[1].dx, calls[0].sizes.rows() * calls[0].sizes.I, team_size());

@@ -50,6 +50,7 @@ def backward(
     y: _Array,
     dy: _Array | None,
     directions: list[tuple[Any, ...]],  # saved, h0, c0, weights, options, dhn, dcn, dx, dh0, dc0, dweights
+    last_use: bool = False,
 ) -> None: ...
 def softmax_cross_entropy(
     h: _Array,

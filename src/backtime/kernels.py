@@ -101,13 +101,23 @@ def forward(
 
 
 def backward(
-    tape: Tape, dy: Array | None, dstate: Any, *, need_dx: bool = True, need_dstate: bool = True
+    tape: Tape,
+    dy: Array | None,
+    dstate: Any,
+    *,
+    need_dx: bool = True,
+    need_dstate: bool = True,
+    last_use: bool = False,
 ) -> Gradients:
-    """Backpropagation through time: gradients from ``dy``, as y is, and the gradient of the last state."""
+    """Backpropagation through time: gradients from ``dy``, as y is, and the gradient of the last state.
+
+    With ``last_use`` the engine may use up the tape, which saves memory and time: results are the same, and a
+    further ``backward`` from that tape is refused.
+    """
     if tape.backend == "native":
         check_cotangents(tape.cell, dy, dstate, tape.sizes)
         dx, (dstate0,), (dweights,) = native.backward(
-            tape.saved, dy, (dstate,), need_dx=need_dx, need_dstate=need_dstate
+            tape.saved, dy, (dstate,), need_dx=need_dx, need_dstate=need_dstate, last_use=last_use
         )
         return Gradients(dx, dstate0, dweights)
     dx, dstate0, dweights = layer.backward(tape.saved, dy, dstate)
@@ -157,7 +167,13 @@ def forward_both(
 
 
 def backward_both(
-    tapes: BothTapes, dy: Array | None, dstates: Any, *, need_dx: bool = True, need_dstate: bool = True
+    tapes: BothTapes,
+    dy: Array | None,
+    dstates: Any,
+    *,
+    need_dx: bool = True,
+    need_dstate: bool = True,
+    last_use: bool = False,
 ) -> tuple[Array | None, tuple[State | None, State | None], tuple[Weights, Weights]]:
     """``(dx, dstates, dweights)``, pairs but for dx, from ``dy``, as y is, and the last states' gradients."""
     dstates = pair("dstates", dstates or (None, None))
@@ -167,11 +183,11 @@ def backward_both(
         for half, dstate in zip(up, dstates, strict=True):
             check_cotangents(tapes.forward.cell, half, dstate, sizes)
         dx, dstate0, dweights = native.backward(
-            tapes.forward.saved, dy, dstates, need_dx=need_dx, need_dstate=need_dstate
+            tapes.forward.saved, dy, dstates, need_dx=need_dx, need_dstate=need_dstate, last_use=last_use
         )
         return dx, (dstate0[0], dstate0[1]), (dweights[0], dweights[1])
     found_f, found_r = (
-        backward(tape, half, dstate, need_dx=need_dx, need_dstate=need_dstate)
+        backward(tape, half, dstate, need_dx=need_dx, need_dstate=need_dstate, last_use=last_use)
         for tape, half, dstate in zip((tapes.forward, tapes.reverse), up, dstates, strict=True)
     )
     dstate = (found_f.dstate, found_r.dstate)

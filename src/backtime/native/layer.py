@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtime import _engine
+from backtime.errors import UsageError
 from backtime.native.arrays import contiguous, empty, empty_like, split_input
 from backtime.native.options import engine_options, kernel
 from backtime.reference.weights import Array, Integers, Weights, each
@@ -97,9 +98,17 @@ def _sequences(batch_sizes: Integers, states: tuple[State | None, ...]) -> int:
 
 
 def backward(
-    saved: Saved, dy: Array | None, dstates: tuple[Any, ...], *, need_dx: bool, need_dstate: bool
+    saved: Saved,
+    dy: Array | None,
+    dstates: tuple[Any, ...],
+    *,
+    need_dx: bool,
+    need_dstate: bool,
+    last_use: bool,
 ) -> tuple[Array | None, list[State | None], list[Weights]]:
     """``dx``, summed over the directions, and of each direction the gradients of its state and weights."""
+    if not saved.kept:
+        raise UsageError("tape was used up by backward with last_use=True; run forward again")
     dtype = saved.y.dtype
     x, tokens = split_input(saved.x)
     results: list[tuple[Any, ...]] = []
@@ -112,7 +121,9 @@ def backward(
         calls.append((kept, *d.state, d.weights, d.options, *_two(upstream), dx, *_two(dstate0), dweights))
         results.append((dx, dstate0, dweights))
     up = None if dy is None else contiguous(dy, dtype)
-    _engine.backward(x, tokens, saved.y, up, calls)
+    _engine.backward(x, tokens, saved.y, up, calls, last_use)
+    if last_use:
+        saved.kept.clear()
     return results[0][0], [r[1] for r in results], [r[2] for r in results]
 
 

@@ -73,7 +73,10 @@ def _forward_both(
 def backward_tensors(
     calls: Calls, tape: Tape, n: int, dy: Tensor | None, dlast: Tensors, need: tuple[bool, ...]
 ) -> list[Tensor | None]:
-    """Gradients of x, the n weights and the state, each with memory of its own; None where not needed."""
+    """Gradients of x, the n weights and the state, each with memory of its own; None where not needed.
+
+    The tape is used up.
+    """
     need_dstate = True in need[1 + n :]
     up: Any = tuple([optional(d) for d in dlast]) if any(d is not None for d in dlast) else None
     if isinstance(tape, kernels.BothTapes):
@@ -83,7 +86,7 @@ def backward_tensors(
         if up and stacked:
             up = tuple([None if d is None else d[0] for d in up])
         dx, dstate, dweights = kernels.backward(
-            tape, optional(dy), up, need_dx=need[0], need_dstate=need_dstate
+            tape, optional(dy), up, need_dx=need[0], need_dstate=need_dstate, last_use=True
         )
         state = [part[None] for part in dstate or ()] if stacked else dstate or ()
         each = [dx, *own_biases(dweights)[:n], *state]
@@ -96,7 +99,7 @@ def _backward_both(
 ) -> list[Array | None]:
     k = len(up) // 2 if up else 0
     dx, dstates, dweights = kernels.backward_both(
-        tape, dy, (up[:k], up[k:]) if up else None, need_dx=need_dx, need_dstate=need_dstate
+        tape, dy, (up[:k], up[k:]) if up else None, need_dx=need_dx, need_dstate=need_dstate, last_use=True
     )
     own = [g for each in dweights for g in own_biases(each)[: n // 2]]
     return [dx, *own, *[part for dstate in dstates for part in dstate or ()]]

@@ -49,7 +49,7 @@ def layer_backward(form: str, tensors: list[Tensor], dy: Tensor, dh: Tensor, dc:
     tape = forward_tensors((call,), True, x, weights, state)[2]
     assert isinstance(tape, kernels.Tape)  # of one direction, and asked for
     dlast = (array(dh), array(dc)) if call.cell == "lstm" else (array(dh),)
-    found = kernels.backward(tape, optional(dy), dlast, need_dstate=bool(state))
+    found = kernels.backward(tape, optional(dy), dlast, need_dstate=bool(state), last_use=True)
     each = [found.dx, *(found.dstate or ())] if state else [found.dx]
     each += [g for g, w in zip(own_biases(found.dweights), weights, strict=True) if w is not None]
     return [torch.from_numpy(g) for g in each if g is not None]
