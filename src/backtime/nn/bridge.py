@@ -18,7 +18,8 @@ Tape = kernels.Tape | kernels.BothTapes
 
 def array(tensor: Tensor) -> Array:
     """The memory of a CPU tensor as a NumPy array; a copy only where it is not contiguous."""
-    return tensor.contiguous().numpy(force=True)  # force: also where it requires grad
+    own = tensor if tensor.is_contiguous() else tensor.contiguous()
+    return own.numpy(force=True)  # force: also where it requires grad
 
 
 def optional(tensor: Tensor | None) -> Array | None:
@@ -26,9 +27,11 @@ def optional(tensor: Tensor | None) -> Array | None:
     return None if tensor is None else array(tensor)
 
 
-def tensors(gradients: list[Array | None]) -> list[Tensor | None]:
-    """Gradients as tensors."""
-    return [None if g is None else torch.from_numpy(g) for g in gradients]
+def tensors(gradients: list[Array | None], wanted: tuple[bool, ...]) -> list[Tensor | None]:
+    """Gradients as tensors, None for one that is not wanted."""
+    from_numpy = torch.from_numpy
+    pairs = zip(gradients, wanted, strict=True)
+    return [from_numpy(g) if wants and g is not None else None for g, wants in pairs]
 
 
 def forward_tensors(
@@ -75,7 +78,7 @@ def backward_tensors(
 ) -> list[Tensor | None]:
     """Gradients of x, the n weights and the state, each with memory of its own; None where not needed."""
     need_dstate = True in need[1 + n :]
-    up: Any = tuple([optional(d) for d in dlast]) if any(d is not None for d in dlast) else None
+    up: Any = tuple([optional(d) for d in dlast]) if _some(dlast) else None
     if isinstance(tape, kernels.BothTapes):
         each = _backward_both(tape, n, optional(dy), up, need[0], need_dstate)
     else:
@@ -88,7 +91,15 @@ def backward_tensors(
         state = [part[None] for part in dstate or ()] if stacked else dstate or ()
         each = [dx, *own_biases(dweights)[:n], *state]
     each += [None] * (len(need) - len(each))
-    return tensors([g if wanted else None for g, wanted in zip(each, need, strict=True)])
+    return tensors(each, need)
+
+
+def _some(parts: Tensors) -> bool:
+    """Whether one is there; a plain loop, for a generator costs more than the whole question."""
+    for part in parts:  # noqa: SIM110
+        if part is not None:
+            return True
+    return False
 
 
 def _backward_both(
@@ -116,18 +127,17 @@ def own_memory(a: Array) -> Array:
 
 
 def _arrays(weights: Tensors) -> Arrays:
-    Wx, Wh, bx, bh, *options = weights
-    assert Wx is not None and Wh is not None  # every cell has them
-    wx, wh = array(Wx), array(Wh)
-    if bx is None or bh is None:  # bias=False
-        zeros = np.zeros(len(wx), wx.dtype)
-        return Arrays(wx, wh, zeros, zeros, *[optional(w) for w in options])
-    return Arrays(wx, wh, array(bx), array(bh), *[optional(w) for w in options])
+    found = [optional(w) for w in weights]
+    if found[2] is None:  # bias=False
+        wx = found[0]
+        assert wx is not None  # every cell has one
+        found[2:4] = [np.zeros(len(wx), wx.dtype)] * 2
+    return Arrays(*found)  # type: ignore[arg-type]
 
 
 def _extras(call: Call) -> dict[str, Any]:
     """The keyword arguments of the kernels."""
-    options = _options(call)
+    options = _options(call) if call.options else {}
     if call.batch_sizes is not None:
         options["batch_sizes"] = call.batch_sizes.numpy()
     if call.reverse:
