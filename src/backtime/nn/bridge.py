@@ -38,27 +38,21 @@ def forward_tensors(
     calls: Calls, save: bool, x: Tensor, weights: Tensors, state: States
 ) -> tuple[Tensor, list[Tensor], Tape | None]:
     """The kernels on the tensors' memory: ``y``, the last state, and the tape where ``save`` asks for it."""
-    tape: Tape | None
-    if len(calls) == 1:
-        y, last, tape = _forward(calls[0], save, x, weights, state)
-    else:
-        y, last, tape = _forward_both(calls, save, x, weights, state)
-    return torch.from_numpy(y), [torch.from_numpy(part) for part in last], tape
-
-
-def _forward(
-    call: Call, save: bool, x: Tensor, weights: Tensors, state: States
-) -> tuple[Array, list[Array], kernels.Tape | None]:
+    from_numpy = torch.from_numpy
+    if len(calls) == 2:
+        y, last, tapes = _forward_both(calls, save, x, weights, state)
+        return from_numpy(y), [from_numpy(own_memory(part)) for part in last], tapes
+    call = calls[0]
     start = tuple([array(s)[0] if call.stacked else array(s) for s in state]) if state else None
     y, last, tape = kernels.forward(call.cell, array(x), start, _arrays(weights), save=save, **_extras(call))
-    # the reference returns the last h as a view of y: two outputs of autograd must not share memory
-    own = [own_memory(part) for part in last]
-    return y, [part[None] for part in own] if call.stacked else own, tape
+    if call.stacked:
+        return from_numpy(y), [from_numpy(own_memory(part)[None]) for part in last], tape
+    return from_numpy(y), [from_numpy(own_memory(part)) for part in last], tape
 
 
 def _forward_both(
     calls: tuple[Call, Call], save: bool, x: Tensor, weights: Tensors, state: States
-) -> tuple[Array, list[Array], kernels.BothTapes | None]:
+) -> tuple[Array, tuple[Array, ...], kernels.BothTapes | None]:
     n, k, sizes = len(weights) // 2, len(state) // 2, calls[0].batch_sizes
     start = [array(s) for s in state]
     y, (last_f, last_r), tape = kernels.forward_both(
@@ -70,7 +64,7 @@ def _forward_both(
         save=save,
         options=(_options(calls[0]), _options(calls[1])),
     )
-    return y, [own_memory(part) for part in last_f + last_r], tape
+    return y, last_f + last_r, tape
 
 
 def backward_tensors(
@@ -122,7 +116,10 @@ def own_biases(dweights: Arrays) -> Arrays:
 
 
 def own_memory(a: Array) -> Array:
-    """A copy of what is a view of another array."""
+    """A copy of what is a view of another array.
+
+    The reference returns the last h as a view of y, and two outputs of autograd must not share memory.
+    """
     return a.copy() if isinstance(a.base, np.ndarray) else a
 
 
