@@ -1,7 +1,6 @@
 """What a layer can do beyond ``torch.nn``'s, by keyword of its constructor."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from backtime.nn import check
@@ -68,12 +67,12 @@ class Settings:
         """Of h, and of c where there is one."""
         return self.zoneout if isinstance(self.zoneout, tuple) else (self.zoneout, self.zoneout)
 
-    @cached_property
+    @property
     def noisy(self) -> bool:
         """Whether a call has options of its own besides ``kernel``."""
         return any(self.zoneouts) or bool(self.recurrent_dropout) or self.leak is not None
 
-    @cached_property
+    @property
     def plain(self) -> bool:
         """Whether a call is that of ``torch.nn``, on the engine where it can be."""
         usual = not (self.kernel or self.noisy or self.weight_dropout or self.learned_state)
