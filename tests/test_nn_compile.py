@@ -151,16 +151,17 @@ def test_no_graph_breaks(kind: str, arguments: Any) -> None:
 
 def compile_seconds(layer: Any) -> float:
     """Until the first loss of a compiled layer has its gradients, from empty caches."""
-    with torch._inductor.utils.fresh_cache():
+    with torch._inductor.utils.fresh_cache(), torch._inductor.config.patch(compile_threads=1):
         start = time.perf_counter()
         torch.compile(layer, fullgraph=True)(batch())[0].sum().backward()
         return time.perf_counter() - start
 
 
 def test_two_layers_of_lstm_are_compiled_in_ten_seconds() -> None:
-    layer = layer_of("LSTM", num_layers=2)
-    torch.compile(torch.nn.Linear(I, H))(torch.zeros(1, I))  # the compiler itself is loaded at its first use
-    assert compile_seconds(layer) < 10
+    # the first compilation of a process loads the compiler, which takes it longer than this
+    compile_seconds(torch.nn.Linear(I, H).double())
+    torch._dynamo.reset()
+    assert compile_seconds(layer_of("LSTM", num_layers=2)) < 10
 
 
 def test_compile_time_does_not_grow_with_the_steps() -> None:
