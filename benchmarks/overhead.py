@@ -1,8 +1,8 @@
 """What a layer of ``backtime.nn`` adds to its kernels where they have next to nothing to do: B = T = 1.
 
-``kernels`` are ``kernels.forward`` and ``kernels.backward`` on arrays that lie ready; ``nn`` is the layer with
-autograd around it; ``empty Function`` a ``torch.autograd.Function`` in a module, with a layer's arguments and
-results, that computes nothing. A second table tells what compiling costs.
+``kernels`` are ``kernels.forward`` and ``kernels.backward`` on arrays that lie ready; ``nn`` is the layer,
+autograd and all; ``empty Function`` a ``torch.autograd.Function`` in a module, with a layer's arguments
+and results, that computes nothing. A second table tells what compiling costs.
 """
 
 import time
@@ -22,8 +22,8 @@ TOLERANCE = 1e-6  # a few roundings of numbers below 1
 HEAD = ["microseconds of a call", "kernels", "nn", "adds", "torch.nn", "empty Function"]
 COMPILE_HEAD = ["compiled", "seconds"]
 NOTES = """\
-LSTM, I = H = {H}, B = T = 1, float32: medians of single calls, the sides in turns. Backward gives the gradients of the
-weights by `torch.autograd.grad`, and each layer's gradients have memory of their own. y agreed within {tolerance:.0e}.
+LSTM, I = H = {H}, B = T = 1, float32: medians of single calls, the sides in turns. Backward gives the
+gradients of the weights by `torch.autograd.grad`. y agreed within {tolerance:.0e}.
 Compiling: T = {T}, B = {B}, `torch.compile(fullgraph=True)` from empty caches up to the first gradients."""
 Step = Callable[[], Any]
 
@@ -33,11 +33,13 @@ class Empty(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, *weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Memory for y and the last state."""
         ctx.save_for_backward(x, *weights)
         return x.new_empty(1, 1, H), x.new_empty(1, 1, H), x.new_empty(1, 1, H)
 
     @staticmethod
     def backward(ctx: Any, *dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Memory for the weights' gradients."""
         return None, *[torch.empty_like(w) for w in ctx.saved_tensors[1:]]
 
 
@@ -45,10 +47,12 @@ class EmptyLayers(torch.nn.Module):
     """As many of them, one after the other, as a network has layers."""
 
     def __init__(self, like: nn.LSTM) -> None:
+        """With the weights of ``like``."""
         super().__init__()
         self.all_weights = like.all_weights
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The last one's y; without gradients the call of the module alone."""
         for own in self.all_weights:
             if torch.is_grad_enabled():
                 x, _, _ = Empty.apply(x, *own)

@@ -76,11 +76,8 @@ def test_no_gradient_crosses_a_reset(kind: str, backend: str, bidirectional: boo
     found = []
     for pieces in (False, True):
         x = batch().requires_grad_()
-        if pieces:
-            y = torch.cat([layer(x[:2])[0], layer(x[2:])[0]])[:, 1]
-        else:
-            y = layer(x, reset=reset)[0][:, 1]
-        found.append(torch.autograd.grad(y.square().sum(), [x, *layer.parameters()]))
+        y = torch.cat([layer(x[:2])[0], layer(x[2:])[0]]) if pieces else layer(x, reset=reset)[0]
+        found.append(torch.autograd.grad(y[:, 1].square().sum(), [x, *layer.parameters()]))
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
     x = batch().requires_grad_()

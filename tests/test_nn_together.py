@@ -122,8 +122,8 @@ def test_what_does_not_go_together_is_refused_by_name(kind: str, arguments: dict
 @pytest.mark.parametrize(
     ("kind", "argument"),
     [("RNN", "peephole"), ("GRU", "peephole"), ("GRU", "leak"), ("GRU", "coupled"), ("GRU", "forget_bias"),
-     ("GRU", "proj_size"), ("RNN", "proj_size"), ("LSTM", "leak"), ("LSTM", "reset_after"), ("Jordan", "zoneout"),
-     ("Jordan", "proj_size"), ("Jordan", "peephole")],
+     ("GRU", "proj_size"), ("RNN", "proj_size"), ("LSTM", "leak"), ("LSTM", "reset_after"),
+     ("Jordan", "zoneout"), ("Jordan", "proj_size"), ("Jordan", "peephole")],
 )  # fmt: skip
 def test_an_option_of_another_cell_is_no_argument(kind: str, argument: str) -> None:
     with pytest.raises(TypeError, match=argument):

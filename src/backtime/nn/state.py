@@ -70,7 +70,7 @@ def stack(states: Sequence[State]) -> State:
 
 
 def save(state: State, path: str | PathLike[str]) -> None:
-    """Into a file for ``load``: the values alone, without what they were cut from or the graph behind them."""
+    """Into a file for ``load``: the values alone, not what they were cut from, nor the graph behind them."""
     torch.save(_each(state, lambda part: part.detach().clone()), path)
 
 
