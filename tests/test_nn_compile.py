@@ -1,5 +1,6 @@
 """``torch.compile``, ``torch.export`` and torch's own checks of the registered operation."""
 
+import time
 from typing import Any
 
 import pytest
@@ -137,3 +138,51 @@ def test_the_form_is_read_as_it_was_written() -> None:
     )
     assert found[0].batch_sizes is call.batch_sizes
     assert found[1] is x and found[2][0] is h and all(a is b for a, b in zip(found[3], weights, strict=True))
+
+
+COMPILED = [("RNN", {}), ("GRU", {}), ("LSTM", {}), ("LSTM", {"proj_size": 2, "bidirectional": True})]
+
+
+@pytest.mark.parametrize(("kind", "arguments"), COMPILED)
+def test_no_graph_breaks(kind: str, arguments: Any) -> None:
+    found = torch._dynamo.explain(layer_of(kind, num_layers=2, **arguments))(batch())
+    assert (found.graph_count, found.graph_break_count) == (1, 0)
+
+
+def compile_seconds(layer: Any) -> float:
+    """Until the first loss of a compiled layer has its gradients, from empty caches."""
+    with torch._inductor.utils.fresh_cache(), torch._inductor.config.patch(compile_threads=1):
+        start = time.perf_counter()
+        torch.compile(layer, fullgraph=True)(batch())[0].sum().backward()
+        return time.perf_counter() - start
+
+
+def test_two_layers_of_lstm_are_compiled_in_ten_seconds() -> None:
+    # the first compilation of a process loads the compiler, which takes it longer than this
+    compile_seconds(torch.nn.Linear(I, H).double())
+    torch._dynamo.reset()
+    assert compile_seconds(layer_of("LSTM", num_layers=2)) < 10
+
+
+def test_compile_time_does_not_grow_with_the_steps() -> None:
+    # a compiler that unrolls the loop writes T times as much
+    graphs: list[int] = []
+
+    def count(module: Any, _: Any) -> Any:
+        graphs.append(len(module.graph.nodes))
+        return module.forward
+
+    for steps in (2, 50):
+        torch._dynamo.reset()
+        x = torch.randn(steps, B, I, dtype=torch.float64)
+        torch.compile(layer_of("LSTM", num_layers=2), fullgraph=True, backend=count)(x)
+    assert graphs[0] == graphs[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exported_program_takes_other_batches(kind: str) -> None:
+    layer = layer_of(kind, num_layers=2)
+    free = {1: torch.export.Dim("batch", min=2, max=64)}
+    program = torch.export.export(layer, (batch(),), dynamic_shapes=(free,))
+    x = torch.randn(T, B + 4, I, dtype=torch.float64)
+    torch.testing.assert_close(program.module()(x)[0], layer(x)[0])

@@ -182,6 +182,8 @@ def test_explain_tells_the_path_and_why(monkeypatch: pytest.MonkeyPatch) -> None
     assert "zoneout=0.1" in str(found)
     assert layer_of("LSTM").half().explain().why == "the weights are float16"
     assert "meta" in nn.RNN(I, H, device="meta").explain().why
+    found = layer_of("LSTM", backend="native").half().explain()
+    assert (found.path, found.why) == ("refused", "backend='native', but the weights are float16")
     monkeypatch.setenv("BACKTIME_BACKEND", "reference")
     assert layer_of("GRU", zoneout=0.1).explain().path == "reference"
 

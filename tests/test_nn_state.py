@@ -1,5 +1,6 @@
 """Helpers for states."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +54,25 @@ def test_zeros_are_what_none_means(kind: str) -> None:
     given = state.initial(layer, B)
     assert torch.equal(layer(x, given)[0], layer(x)[0])
     assert isinstance(given, tuple) == (kind == "LSTM")
+
+
+@pytest.mark.parametrize("given", [pair(), pair()[0]])
+def test_a_saved_state_comes_back_without_the_batch_it_was_cut_from(given: Any, tmp_path: Path) -> None:
+    wide = state.select(given, [0] * 1000)
+    cut = tuple(part[:, :1] for part in wide) if isinstance(wide, tuple) else wide[:, :1]
+    state.save(cut, tmp_path / "state")
+    assert (tmp_path / "state").stat().st_size < 10_000  # the thousand rows take some 30 kB and more
+    found = state.load(tmp_path / "state")
+    assert isinstance(found, tuple) == isinstance(given, tuple)
+    for part, saved in zip(*(s if isinstance(s, tuple) else (s,) for s in (found, cut)), strict=True):
+        assert torch.equal(part, saved) and not part.requires_grad
+    moved = state.load(tmp_path / "state", "meta")
+    assert (moved[0] if isinstance(moved, tuple) else moved).is_meta
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_a_stream_goes_on_from_a_saved_state(kind: str, tmp_path: Path) -> None:
+    layer, x = getattr(nn, kind)(I, H, 2), torch.randn(7, B, I)
+    whole = layer(x)[0]
+    state.save(layer(x[:4])[1], tmp_path / "state")
+    assert torch.equal(layer(x[4:], state.load(tmp_path / "state"))[0], whole[4:])

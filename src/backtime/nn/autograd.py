@@ -41,9 +41,9 @@ def run_tensors(
 ) -> tuple[Tensor, States]:
     """``y`` and the last state, each direction's parts after the other's as in ``weights`` and ``state``."""
     if torch.is_grad_enabled():
-        y, *last = _Layer.apply(calls, len(weights), x, *weights, *state)  # type: ignore[no-untyped-call]
-    else:
-        y, last, _ = forward_tensors(calls, False, x, weights, state)
+        found = _Layer.apply(calls, len(weights), x, *weights, *state)  # type: ignore[no-untyped-call]
+        return found[0], found[1:]
+    y, last, _ = forward_tensors(calls, False, x, weights, state)
     return y, tuple(last)
 
 

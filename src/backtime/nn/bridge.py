@@ -18,7 +18,8 @@ Tape = kernels.Tape | kernels.BothTapes
 
 def array(tensor: Tensor) -> Array:
     """The memory of a CPU tensor as a NumPy array; a copy only where it is not contiguous."""
-    return tensor.contiguous().numpy(force=True)  # force: also where it requires grad
+    own = tensor if tensor.is_contiguous() else tensor.contiguous()
+    return own.numpy(force=True)  # force: also where it requires grad
 
 
 def optional(tensor: Tensor | None) -> Array | None:
@@ -26,36 +27,32 @@ def optional(tensor: Tensor | None) -> Array | None:
     return None if tensor is None else array(tensor)
 
 
-def tensors(gradients: list[Array | None]) -> list[Tensor | None]:
-    """Gradients as tensors."""
-    return [None if g is None else torch.from_numpy(g) for g in gradients]
+def tensors(gradients: list[Array | None], wanted: tuple[bool, ...]) -> list[Tensor | None]:
+    """Gradients as tensors, None for one that is not wanted."""
+    from_numpy = torch.from_numpy
+    pairs = zip(gradients, wanted, strict=True)
+    return [from_numpy(g) if wants and g is not None else None for g, wants in pairs]
 
 
 def forward_tensors(
     calls: Calls, save: bool, x: Tensor, weights: Tensors, state: States
 ) -> tuple[Tensor, list[Tensor], Tape | None]:
     """The kernels on the tensors' memory: ``y``, the last state, and the tape where ``save`` asks for it."""
-    tape: Tape | None
-    if len(calls) == 1:
-        y, last, tape = _forward(calls[0], save, x, weights, state)
-    else:
-        y, last, tape = _forward_both(calls, save, x, weights, state)
-    return torch.from_numpy(y), [torch.from_numpy(part) for part in last], tape
-
-
-def _forward(
-    call: Call, save: bool, x: Tensor, weights: Tensors, state: States
-) -> tuple[Array, list[Array], kernels.Tape | None]:
+    from_numpy = torch.from_numpy
+    if len(calls) == 2:
+        y, last, tapes = _forward_both(calls, save, x, weights, state)
+        return from_numpy(y), [from_numpy(own_memory(part)) for part in last], tapes
+    call = calls[0]
     start = tuple([array(s)[0] if call.stacked else array(s) for s in state]) if state else None
     y, last, tape = kernels.forward(call.cell, array(x), start, _arrays(weights), save=save, **_extras(call))
-    # the reference returns the last h as a view of y: two outputs of autograd must not share memory
-    own = [own_memory(part) for part in last]
-    return y, [part[None] for part in own] if call.stacked else own, tape
+    if call.stacked:
+        return from_numpy(y), [from_numpy(own_memory(part)[None]) for part in last], tape
+    return from_numpy(y), [from_numpy(own_memory(part)) for part in last], tape
 
 
 def _forward_both(
     calls: tuple[Call, Call], save: bool, x: Tensor, weights: Tensors, state: States
-) -> tuple[Array, list[Array], kernels.BothTapes | None]:
+) -> tuple[Array, tuple[Array, ...], kernels.BothTapes | None]:
     n, k, sizes = len(weights) // 2, len(state) // 2, calls[0].batch_sizes
     start = [array(s) for s in state]
     y, (last_f, last_r), tape = kernels.forward_both(
@@ -67,7 +64,7 @@ def _forward_both(
         save=save,
         options=(_options(calls[0]), _options(calls[1])),
     )
-    return y, [own_memory(part) for part in last_f + last_r], tape
+    return y, last_f + last_r, tape
 
 
 def backward_tensors(
@@ -78,7 +75,7 @@ def backward_tensors(
     The tape is used up.
     """
     need_dstate = True in need[1 + n :]
-    up: Any = tuple([optional(d) for d in dlast]) if any(d is not None for d in dlast) else None
+    up: Any = tuple([optional(d) for d in dlast]) if _some(dlast) else None
     if isinstance(tape, kernels.BothTapes):
         each = _backward_both(tape, n, optional(dy), up, need[0], need_dstate)
     else:
@@ -91,7 +88,15 @@ def backward_tensors(
         state = [part[None] for part in dstate or ()] if stacked else dstate or ()
         each = [dx, *own_biases(dweights)[:n], *state]
     each += [None] * (len(need) - len(each))
-    return tensors([g if wanted else None for g, wanted in zip(each, need, strict=True)])
+    return tensors(each, need)
+
+
+def _some(parts: Tensors) -> bool:
+    """Whether one is there; a plain loop, for a generator costs more than the whole question."""
+    for part in parts:  # noqa: SIM110
+        if part is not None:
+            return True
+    return False
 
 
 def _backward_both(
@@ -114,23 +119,25 @@ def own_biases(dweights: Arrays) -> Arrays:
 
 
 def own_memory(a: Array) -> Array:
-    """A copy of what is a view of another array."""
+    """A copy of what is a view of another array.
+
+    The reference returns the last h as a view of y, and two outputs of autograd must not share memory.
+    """
     return a.copy() if isinstance(a.base, np.ndarray) else a
 
 
 def _arrays(weights: Tensors) -> Arrays:
-    Wx, Wh, bx, bh, *options = weights
-    assert Wx is not None and Wh is not None  # every cell has them
-    wx, wh = array(Wx), array(Wh)
-    if bx is None or bh is None:  # bias=False
-        zeros = np.zeros(len(wx), wx.dtype)
-        return Arrays(wx, wh, zeros, zeros, *[optional(w) for w in options])
-    return Arrays(wx, wh, array(bx), array(bh), *[optional(w) for w in options])
+    found = [optional(w) for w in weights]
+    if found[2] is None:  # bias=False
+        wx = found[0]
+        assert wx is not None  # every cell has one
+        found[2:4] = [np.zeros(len(wx), wx.dtype)] * 2
+    return Arrays(*found)  # type: ignore[arg-type]
 
 
 def _extras(call: Call) -> dict[str, Any]:
     """The keyword arguments of the kernels."""
-    options = _options(call)
+    options = _options(call) if call.options else {}
     if call.batch_sizes is not None:
         options["batch_sizes"] = call.batch_sizes.numpy()
     if call.reverse:

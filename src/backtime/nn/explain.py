@@ -13,7 +13,7 @@ from backtime.nn import fused, paths
 class Explanation:
     """Which path runs, and why; prints as a few lines."""
 
-    path: str  # native, reference, fused or composed
+    path: str  # native, reference, fused or composed; refused where a call raises
     why: str
     device: str
     dtype: str
@@ -36,9 +36,12 @@ def explain(layer: Any) -> Explanation:
 def _found(layer: Any, like: Tensor) -> tuple[str, str]:
     if layer.settings.backend == "composed":
         return "composed", "backend='composed'"
+    why = paths.obstacle(like)
+    if why is not None and layer.settings.backend == "native":
+        return "refused", f"backend='native', but {why}"
     if not like.is_cpu and not like.is_meta and fused.plain(layer):
         return "fused", f"the weights are on {like.device.type}, where PyTorch has an operation of its own"
-    if (why := paths.obstacle(like)) is not None:
+    if why is not None:
         return "composed", why
     if kernels.choose("auto") == "reference":
         return "reference", kernels.engine_info().get("why", "BACKTIME_BACKEND='reference'")

@@ -107,12 +107,12 @@ class _Loss(Function):
         if gradients is None:
             gradients = _losses(True, *saved)[1]
         scale = array(upstream)
-        wanted = [g if need else None for g, need in zip(gradients, ctx.needs_input_grad, strict=False)]
+        need = ctx.needs_input_grad[:3]
         if scale != 1:
-            for gradient in wanted:
-                if gradient is not None:
+            for gradient, wanted in zip(gradients, need, strict=True):
+                if wanted:
                     gradient *= scale
-        return *tensors(wanted), None
+        return *tensors(list(gradients), need), None
 
 
 def _composed(h: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:

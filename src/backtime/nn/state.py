@@ -5,6 +5,7 @@ changes its argument.
 """
 
 from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import Any, TypeVar
 
 import torch
@@ -66,6 +67,16 @@ def stack(states: Sequence[State]) -> State:
     if isinstance(first, Tensor):
         return torch.stack(list(states))
     return tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+
+
+def save(state: State, path: str | PathLike[str]) -> None:
+    """Into a file for ``load``: the values alone, not what they were cut from, nor the graph behind them."""
+    torch.save(_each(state, lambda part: part.detach().clone()), path)
+
+
+def load(path: str | PathLike[str], device: Any = None) -> Any:
+    """A state that ``save`` wrote, in the form that it had; on ``device``, or where it was."""
+    return torch.load(path, map_location=device, weights_only=True)
 
 
 def _each(state: State, f: Callable[[Tensor], Tensor]) -> State:
