@@ -7,6 +7,7 @@ ALL = (
     "peak",
     "engine_grid",
     "streaming",
+    "overhead",
     "ragged",
     "bidirectional",
     "options",
