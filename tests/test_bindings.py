@@ -96,6 +96,18 @@ def test_what_is_written_must_not_overlap_anything() -> None:
         _engine.backward(case.x, None, case.dy, None, [tuple(call)])
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "gru_before", "lstm"])
+def test_a_stream_may_be_fed_its_own_output(cell: str) -> None:
+    """A layer alone writes h where the stream gives its output: not before the input there is read."""
+    weights = tuple(layer(cell.removesuffix("_before"), shape=(1, 1, 70, 70)).weights)
+    fed, other = (_engine.Stream32(_engine.Stack32(cell, (), [weights], None, None), 2) for _ in range(2))
+    x = zeros(2, 70) + 0.5
+    for _ in range(3):
+        expected = other.step(x.copy())
+        x = fed.step(x)
+        np.testing.assert_array_equal(x, expected)
+
+
 class Copies:
     """Gives a fresh copy each time it is asked for its array, which dies unless the call holds it."""
 
