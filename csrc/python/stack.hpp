@@ -43,7 +43,7 @@ template <class T> class Stack {
     for (size_t l = 0; l < sizes_.size(); l++)
       for (size_t i = 0; i < each; i++) parts.push_back(taken(state[l * each + i], B * (i ? sizes_[l].H : sizes_[l].P), "state"));
     const T* below = taken(x, B * sizes_[0].I, "x");
-    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x") : nullptr;
+    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x"), taken(tokens, B, "x") : nullptr;
     T* z = taken(logits, B * V_, "logits");
     taken.apart();
     const GilReleased release;
