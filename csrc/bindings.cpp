@@ -21,7 +21,8 @@ template <class T> nb::ndarray<nb::numpy, T> empty(std::vector<size_t> shape) {
 template <class T> void elementwise(const std::string& function, In<T> x, Out<T> y) {
   const int which = function == "exp" ? 0 : function == "sigmoid" ? 1 : function == "tanh" ? 2 : -1;
   if (which < 0) throw std::invalid_argument("function is '" + function + "'; expected exp, sigmoid or tanh");
-  kernels<T>().elementwise(which, x.data(), of_size(y, static_cast<long>(x.size()), "y"), static_cast<long>(x.size()));
+  const long n = static_cast<long>(x.size());
+  kernels<T>().elementwise(which, of_size(x, n, "x"), of_size(y, n, "y"), n);
 }
 
 // What is written to is taken as it is (noconvert): the results would be lost in a converted copy.

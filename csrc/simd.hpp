@@ -28,6 +28,12 @@
 #define BT_VECTOR_BYTES 16
 #define BT_REGISTERS 16
 #endif
+// Masked loads and stores; not under a sanitizer, which does not look into these instructions.
+#if defined(__AVX512F__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define BT_MASKS 1
+#else
+#define BT_MASKS 0
+#endif
 #define BT_INLINE inline __attribute__((always_inline))
 #define BT_APART __attribute__((noinline))  // options: out of the way of the plain path
 
@@ -52,7 +58,7 @@ template <class T> BT_INLINE void store(T* p, Vec<T> v) { std::memcpy(p, &v, siz
 
 // The first n lanes (0 <= n <= LANES); the others are zero. Nothing beyond p[n-1] is touched.
 template <class T> BT_INLINE Vec<T> load_n(const T* p, int n) {
-#if defined(__AVX512F__)
+#if BT_MASKS
   if constexpr (sizeof(T) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
   else return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
 #else
@@ -63,7 +69,7 @@ template <class T> BT_INLINE Vec<T> load_n(const T* p, int n) {
 #endif
 }
 template <class T> BT_INLINE void store_n(T* p, Vec<T> v, int n) {
-#if defined(__AVX512F__)
+#if BT_MASKS
   if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
   else _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
 #else

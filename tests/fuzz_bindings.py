@@ -42,8 +42,12 @@ def frozen(a: Any) -> Any:
     return np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape) if isinstance(a, np.ndarray) else a
 
 
-def sequence(a: Any) -> bool:
-    return isinstance(a, tuple | list | np.ndarray) and np.ndim(a if isinstance(a, np.ndarray) else 1) < 9
+def unaligned(a: Any) -> Any:
+    if not isinstance(a, np.ndarray):
+        return a
+    out = np.frombuffer(bytearray(a.nbytes + 1), np.uint8)[1:].view(a.dtype).reshape(a.shape)
+    out[...] = a
+    return out
 
 
 # name: (what is wrong, whether the numbers are still the same: then an answer must be the right one)
@@ -71,10 +75,12 @@ WRONG = {
     "objects": (lambda a: np.array(a, object), False),
     "every second": (spread, True),
     "read-only": (frozen, True),
+    "unaligned": (unaligned, True),
     "made anew": (lambda a: Fresh(a) if isinstance(a, np.ndarray) else a, False),
     "negative": (lambda a: -a - 1 if isinstance(a, np.ndarray) else a, False),
     "large": (lambda a: a * 0 + 2**62 if isinstance(a, np.ndarray) and a.dtype.kind == "i" else a, False),
-    "another's": (lambda a: a, False),  # the array of another place: see spoil
+    "another's": (lambda a: a, False),  # the array of another place, or its memory: see spoil
+    "another's memory": (lambda a: a, False),
     "saved elsewhere": (lambda a: chance.choice(ELSEWHERE), False),
 }  # fmt: skip
 ELSEWHERE = [*saved_of_all_sorts(), _engine.Saved32.__new__(_engine.Saved32)]
@@ -118,12 +124,18 @@ def copied(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
+def laid_over(a: Any, other: Any) -> Any:
+    """An array as ``a``, in the memory of another."""
+    return other.reshape(-1).view(np.uint8)[: a.nbytes].view(a.dtype).reshape(a.shape)
+
+
 def spoil(arguments: dict[str, Any], place: Place, wrong: str) -> dict[str, Any]:
     """May raise where that place cannot be wrong in that way."""
     value = at(arguments, place)
     if wrong == "another's":
-        others = [at(arguments, p) for p in places(arguments)]
-        new = chance.choice([o for o in others if isinstance(o, np.ndarray) and o.size == np.size(value)])
+        new = chance.choice([o for o in arrays(arguments).values() if o.size == np.size(value)])
+    elif wrong == "another's memory":
+        new = laid_over(np.asarray(value), chance.choice(list(arrays(arguments).values())))
     else:
         new = WRONG[wrong][0](value)
     return replaced(arguments, place, new)  # type: ignore[no-any-return]

@@ -68,15 +68,15 @@ def forward(cell: str, both: bool, chance: random.Random) -> dict[str, Any]:
         case = layer(
             cell, T, B, I, H, chance.choice(EXTRAS[cell] if cell != "lstm" or not both else [(), ("p",)])
         )
-        h0, c0 = (*case.state, None)[:2]
-        last = [None if s is None else np.zeros_like(s) for s in (h0, c0)]
+        last = (*map(np.zeros_like, case.state), None)[:2]
+        start = [s if chance.random() < 0.7 else None for s in (*case.state, None)[:2]]  # None: zeros
         weights = parts(case.weights, chance)
-        directions.append((reverse, h0, c0, weights, options(cell, case, R, chance), *last))
+        directions.append((reverse, *start, weights, options(cell, case, R, chance), *last))
     x = case.x.reshape(T * B, I)[:R]
     return {
         "cell": cell, "shape": (T, B), "batch_sizes": batch_sizes, "x": None if one_hot else x,
         "tokens": np.arange(R) % I if one_hot else None, "directions": directions,
-        "y": zeros(R, len(directions) * h0.shape[1]), "save": True,
+        "y": zeros(R, len(directions) * case.state[0].shape[1]), "save": True,
     }  # fmt: skip
 
 
@@ -93,9 +93,9 @@ def backward(cell: str, both: bool, chance: random.Random) -> dict[str, Any]:
         return None if a is None else rng.standard_normal(a.shape).astype(np.float32)
 
     directions = [
-        (kept, h0, c0, weights, chosen, drawn(h0), drawn(c0), like(call["x"], need_dx), like(h0, need_dstate),
-         like(c0, need_dstate), tuple(map(like, weights)))
-        for kept, (_, h0, c0, weights, chosen, _, _) in zip(saved or [], call["directions"], strict=True)
+        (kept, *start, weights, chosen, drawn(hn), drawn(cn), like(call["x"], need_dx), like(hn, need_dstate),
+         like(cn, need_dstate), tuple(map(like, weights)))
+        for kept, (_, *start, weights, chosen, hn, cn) in zip(saved or [], call["directions"], strict=True)
     ]  # fmt: skip
     given = {name: call[name] for name in ("x", "tokens", "y")}
     return {**given, "dy": chance.choice([None, drawn(call["y"])]), "directions": directions}

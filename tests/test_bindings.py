@@ -96,6 +96,36 @@ def test_what_is_written_must_not_overlap_anything() -> None:
         _engine.backward(case.x, None, case.dy, None, [tuple(call)])
 
 
+def test_integers_must_not_be_overwritten_while_they_are_read() -> None:
+    numbers = np.zeros(8, np.int64)
+    memory = numbers.view(np.float32)
+    h, Wy, by = zeros(8, H), zeros(3, H), zeros(3)
+    with pytest.raises(ValueError, match="losses overlaps targets"):
+        _engine.softmax_cross_entropy(h, Wy, by, numbers, None, memory[:8], None, None, None)
+    stack = _engine.Stack32("rnn", (), [tuple(layer("rnn").weights)], None, None)
+    with pytest.raises(ValueError, match="state overlaps x"):
+        stack.step(None, numbers[:2], [memory[: 2 * H].reshape(2, H)], zeros(2, H))
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "gru_before", "lstm"])
+def test_a_stream_may_be_fed_its_own_output(cell: str) -> None:
+    """A layer alone writes h where the stream gives its output: not before the input there is read."""
+    weights = tuple(layer(cell.removesuffix("_before"), shape=(1, 1, 70, 70)).weights)
+    fed, other = (_engine.Stream32(_engine.Stack32(cell, (), [weights], None, None), 2) for _ in range(2))
+    x = zeros(2, 70) + 0.5
+    for _ in range(3):
+        expected = other.step(x.copy())
+        x = fed.step(x)
+        np.testing.assert_array_equal(x, expected)
+
+
+def test_an_array_that_is_not_aligned_is_refused() -> None:
+    crooked = np.zeros(4 * H + 1, np.uint8)[1:].view(np.float32)
+    for x, y in ((crooked, zeros(H)), (zeros(H), crooked)):
+        with pytest.raises(ValueError, match=r"^[xy] is not aligned"):
+            _engine.elementwise("exp", x, y)
+
+
 class Copies:
     """Gives a fresh copy each time it is asked for its array, which dies unless the call holds it."""
 

@@ -86,6 +86,12 @@ inline nb::tuple tuple_of(nb::handle value, const char* name) {
   return nb::borrow<nb::tuple>(value);
 }
 
+// Whether any of the first `m` elements of a lies among the first `n` of b.
+template <class A, class B> bool overlap(const A* a, long m, const B* b, long n) {
+  const auto at = [](const auto* p) { return reinterpret_cast<uintptr_t>(p); };
+  return at(a) < at(b + n) && at(b) < at(a + m);
+}
+
 // The arrays of one call: of the right size, alive until the call is over (an object may make a fresh array each time it is
 // asked for one), and those that are written apart from all others.
 class Taken {

@@ -13,7 +13,8 @@ void softmax_cross_entropy(In<T> h, In<T> Wy, In<T> by, Tokens targets, Maybe<In
   if (dh.has_value() != dWy.has_value() || dh.has_value() != dby.has_value() || (dh && !row_weights))
     throw std::invalid_argument("dh, dWy, dby and row_weights come together");
   Taken taken;
-  const HeadCall<T> call{R, H, V, taken(h, R * H, "h"), taken(Wy, V * H, "Wy"), taken(by, V, "by"), tokens_below(targets, R, V, "targets"),
+  tokens_below(targets, R, V, "targets");
+  const HeadCall<T> call{R, H, V, taken(h, R * H, "h"), taken(Wy, V * H, "Wy"), taken(by, V, "by"), taken(targets, R, "targets"),
                          taken(row_weights, R, "row_weights"), taken(losses, R, "losses"), taken(dh, R * H, "dh"),
                          taken(dWy, V * H, "dWy"), taken(dby, V, "dby"), team_size()};
   taken.apart();

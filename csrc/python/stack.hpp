@@ -43,20 +43,22 @@ template <class T> class Stack {
     for (size_t l = 0; l < sizes_.size(); l++)
       for (size_t i = 0; i < each; i++) parts.push_back(taken(state[l * each + i], B * (i ? sizes_[l].H : sizes_[l].P), "state"));
     const T* below = taken(x, B * sizes_[0].I, "x");
-    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x") : nullptr;
+    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x"), taken(tokens, B, "x") : nullptr;
     T* z = taken(logits, B * V_, "logits");
     taken.apart();
     const GilReleased release;
     advance(B, below, ids, parts.data(), z);
   }
 
-  // One step of all layers; `state` as in step. Without an output product z receives h of the last layer.
+  // One step of all layers; `state` as in step. Without an output product z receives h of the last layer. z may hold the input:
+  // a stream may be fed its own output.
   void advance(long B, const T* below, const int64_t* ids, T* const* state, T* z) const {
     const size_t each = parts_of_state();
+    const bool fed_back = ids ? overlap(ids, B, z, B * V_) : overlap(below, B * sizes_[0].I, z, B * V_);
     for (size_t l = 0; l < sizes_.size(); l++, ids = nullptr, state += each) {
       Sizes s = sizes_[l];
       s.steps.B = B;
-      const bool into_z = !output_ && l + 1 == sizes_.size();
+      const bool into_z = !output_ && l + 1 == sizes_.size() && (l || !fed_back);
       const Buffer<T> y(into_z ? 0 : B * s.P);
       T* c = each == 2 ? state[1] : nullptr;
       const ForwardCall<T> call{s, options_, ids ? nullptr : below, ids, state[0], c, weights_[l], panels_[l].data(),
@@ -65,6 +67,7 @@ template <class T> class Stack {
       below = state[0];
     }
     if (output_) kernels_.linear({B, H_, V_, below, output_.data(), z, team_size()});
+    else if (fed_back) std::copy(below, below + B * H_, z);
   }
   size_t parts_of_state() const { return sizes_[0].cell == CellKind::lstm ? 2 : 1; }
   const std::vector<Sizes>& sizes() const { return sizes_; }
