@@ -78,7 +78,7 @@ sanitize: $(READY) ## the engine's tests under AddressSanitizer and UBSan (SANIT
 	  -DPython_EXECUTABLE=$(abspath $(BIN))/python -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja > /dev/null
 	$(BIN)/cmake --build $(SANITIZED)
 	rm -rf $(SANITIZED)/package && mkdir $(SANITIZED)/package && cp -r src/backtime $(SANITIZED)/package/
-	cp $(SANITIZED)/_engine*.so $(SANITIZED)/package/backtime/
+	cp --remove-destination $(SANITIZED)/_engine*.so $(SANITIZED)/package/backtime/
 	echo 'import sys; sys.meta_path[:] = [f for f in sys.meta_path if "ScikitBuild" not in type(f).__name__]' \
 	  > $(SANITIZED)/package/sitecustomize.py
 	LD_PRELOAD="$(SANITIZER_RUNTIME)" PYTHONPATH=$(CURDIR)/$(SANITIZED)/package BACKTIME_REQUIRE_ENGINE=1 OPENBLAS_NUM_THREADS=1 \
