@@ -77,7 +77,7 @@ def row(
 ) -> list[object]:
     """Seconds of a unit of both sides, and what was seen inside."""
     inside, fewer = (side["forward"] + side["backward"] for side in (torch, ours))
-    share = inside / torch["seconds"]
+    share = inside / before
     cells = [name, f"{before:.2f}", f"{after:.2f}", f"{before / after:.2f}", f"{share:.0%}"]
     return [*cells, f"{inside / fewer:.2f}", f"{1 / (1 - share):.2f}", f"{torch['calls']:,.0f}"]
 

@@ -1,8 +1,7 @@
 """How much of a model's time is spent inside its recurrent layers, forward and backward.
 
-Forward: hooks around the call of each layer. Backward: hooks around each node of the graph that the call
-made, found from its outputs down to its inputs. What hangs between nodes is not counted, so the figure is a
-little low where a layer makes many.
+Forward: hooks around the call of each layer. Backward: from before the first node of the graph that the call
+made to after the last. Autograd runs the nodes of a call one after the other, the latest made first.
 """
 
 import time
@@ -23,7 +22,7 @@ class Inside:
     def __init__(self, model: nn.Module) -> None:
         """Watch every recurrent layer of the model."""
         self.calls = 0
-        self.forward = self.backward = self._began = 0.0
+        self.forward = self.backward = self._began = self._back_began = 0.0
         for module in model.modules():
             if isinstance(module, LAYERS):
                 module.register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -34,21 +33,25 @@ class Inside:
         return {"calls": self.calls, "forward": self.forward, "backward": self.backward}
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        self._start()
+        self._began = time.perf_counter()
 
     def _leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         self.forward += time.perf_counter() - self._began
         self.calls += 1
         below = {t.grad_fn for t in tensors((args, kwargs))}
-        for node in nodes({t.grad_fn for t in tensors(output)}, below):
-            node.register_prehook(lambda grads: self._start())
-            node.register_hook(lambda into, out: self._stop())
+        tops = {t.grad_fn for t in tensors(output)} - {None}
+        for top in tops:
+            top.register_prehook(lambda grads: self._first())
+        if tops:
+            last = min(nodes(tops, below), key=lambda node: node._sequence_nr())
+            last.register_hook(lambda into, out: self._last())
 
-    def _start(self) -> None:
-        self._began = time.perf_counter()
+    def _first(self) -> None:
+        self._back_began = self._back_began or time.perf_counter()
 
-    def _stop(self) -> None:
-        self.backward += time.perf_counter() - self._began
+    def _last(self) -> None:
+        self.backward += time.perf_counter() - self._back_began
+        self._back_began = 0.0
 
 
 def tensors(found: Any) -> Iterator[Tensor]:
@@ -65,7 +68,7 @@ def tensors(found: Any) -> Iterator[Tensor]:
 def nodes(tops: set[Any], below: set[Any]) -> set[Any]:
     """The nodes of the graph from ``tops`` down to those ``below`` and to the parameters, both left out."""
     seen: set[Any] = set()
-    waiting = [node for node in tops if node is not None]
+    waiting = list(tops)
     while waiting:
         node = waiting.pop()
         if node in seen or node in below or type(node).__name__ == "AccumulateGrad":
