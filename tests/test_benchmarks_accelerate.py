@@ -38,7 +38,7 @@ def test_accelerated_model_trains_as_before(name: str) -> None:
     if not load("real_models").JOBS[name].installed():
         pytest.skip("needs the extra bench-models")
     accelerate = load("accelerate")
-    sides = {side: accelerate.run(name, side, "compare", 1, None) for side in accelerate.SIDES}
+    sides = {side: accelerate.run(name, side, "compare", 1, 1) for side in accelerate.SIDES}
     accelerate.check(name, sides)
     assert "-> backtime.nn" in sides["backtime"]["report"]
 
