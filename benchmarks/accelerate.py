@@ -23,7 +23,8 @@ NOTES = f"""\
 Seconds of a unit of the library's own training as it comes, and after `backtime.accelerate(model)`: an
 iteration of RecurrentPPO (1,024 steps played, 80 gradient steps), 50 batches of DeepAR, 20 batches of the
 tagger. With reset= the policy hands a whole sequence to the layer where it would go step by step; that spares
-the policy's own loop too, so the job may pass its limit. Share of layers: the part of torch's time spent inside the recurrent layers, forward and backward. Layers alone:
+the policy's own loop too, so the job may pass its limit. Share of layers: the part of torch's time
+spent inside the recurrent layers, forward and backward. Layers alone:
 torch's seconds there over backtime's. At most: the ratio that layers without any cost would give. Calls: of
 recurrent layers in a unit, torch's side. The share and what follows it are from runs of their own, in which
 the layers are watched. Before timing, the first {COMPARED} losses agreed within {LOSS_TOLERANCE:.0e} of their

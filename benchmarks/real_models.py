@@ -123,12 +123,8 @@ WORDS = [
     "market",
     "train",
     "letter",
-    "street",
     "reads",
     "sees",
-    "likes",
-    "finds",
-    "sells",
 ]
 
 
