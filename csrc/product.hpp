@@ -6,15 +6,19 @@
 
 namespace backtime::BT_ISA {
 
-// Adds dz W to a tile: dz lies as gate rows (nb, R, S, L), of which Slot picks G vectors; `panels` is W transposed.
-template <class Slot, int G, int S, class T, int M, int P>
+// Adds dz W to a tile: dz lies as gate rows (nb, R, S, L), of which Slot picks G vectors; `panels` is W transposed. The rows
+// of a block lie far from those of the block before: where dz is not in cache yet, they are fetched one block ahead.
+template <class Slot, int G, int S, bool ahead = false, class T, int M, int P>
 BT_INLINE void multiply_gates(Tile<T, M, P, 1>& tile, const T* dz, long R, long row, long H, const T* panels, long column) {
   constexpr int L = LANES<T>;
   const long nb = blocks_of<T>(H), stride = nb * G * L * L;
   const T* w = panels + column * stride;
-  for (long b = 0; b < nb; b++)
+  for (long b = 0; b < nb; b++) {
+    if (ahead && b + 1 < nb)
+      for (int i = 0; i < M * S; i++) __builtin_prefetch(dz + (((b + 1) * R + row) * S + i) * L);
     for (int g = 0; g < G; g++, w += L * L)
       multiply<Straight, 1>(tile, dz + ((b * R + row) * S + Slot::of(g)) * L, S * L, w, stride, lanes_in<T>(b, H));
+  }
 }
 
 // out (R, N) = dz W, for the rows given to for_tiles.
@@ -24,7 +28,7 @@ template <class Slot, int G, int S, class T> struct GatesProduct {
   long R, H, N;
   template <int M, int P> void tile(long row, long column) {
     Tile<T, M, P, 1> t{};
-    multiply_gates<Slot, G, S>(t, dz, R, row, H, panels, column);
+    multiply_gates<Slot, G, S, true>(t, dz, R, row, H, panels, column);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++)
         store_n(out + (row + m) * N + (column + p) * LANES<T>, t.z[m][p][0], lanes_in<T>(column + p, N));
