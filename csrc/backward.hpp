@@ -31,6 +31,7 @@ template <class T, class Cell> class Backward {
              dq.data(), dh.data(), dzx.data(), dzh.data()},
         gradients(pass, Wx.data(), dnc.data()) {}
   int threads() const { return plan.threads; }
+  double flops() const { return 4.0 * R * G * s.H * (s.P + (call.x ? s.I : 0)); }
 
   void run(const Member& me) {
     const FlushDenormals flush;

@@ -39,6 +39,7 @@ template <class T, class Cell> class Forward {
     pass.into = own(nullptr, into, c.options.h_mask || c.options.cut ? R * s.P : 0);
   }
   int threads() const { return plan.threads; }
+  double flops() const { return 2.0 * R * G * s.H * (s.P + (call.x ? s.I : 0)); }
 
   void run(const Member& me) {
     const FlushDenormals flush;

@@ -105,7 +105,7 @@ template <class T> class SoftmaxCrossEntropy {
 template <class T> void softmax_cross_entropy(const HeadCall<T>& call) {
   SoftmaxCrossEntropy<T> head(call);
   const bool small = call.R * call.H * call.V < 100000;
-  parallel(small ? 1 : call.threads, [&](const Member& me) { head.run(me); });
+  parallel(small ? 1 : call.threads, 6.0 * call.R * call.H * call.V, [&](const Member& me) { head.run(me); });
 }
 
 }  // namespace backtime::BT_ISA

@@ -38,12 +38,12 @@ template <class T> void pack(const Sizes& s, const LayerWeights<T>& weights, T* 
 
 // Runs one pass on the team, or two at once, each on one half of it.
 template <class Pass> void run(Pass& pass) {
-  parallel(pass.threads(), [&](const Member& me) { pass.run(me); });
+  parallel(pass.threads(), pass.flops(), [&](const Member& me) { pass.run(me); });
   pass.finish();
 }
 template <class Pass> void run_both(Pass& first, Pass& second, int threads) {
   Barrier barriers[2];
-  parallel(threads, [&](const Member& me) {
+  parallel(threads, first.flops() + second.flops(), [&](const Member& me) {
     const int half = me.count / 2;
     if (half == 0 || me.id < half) first.run({me.id, half ? half : 1, &barriers[0]});
     if (half == 0) second.run({0, 1, &barriers[1]});
@@ -68,7 +68,7 @@ template <class T> void run_forward(const ForwardCall<T>* calls, int n, int thre
 template <class T> void run_backward(const BackwardCall<T>* calls, int n, int threads) { run_calls<Backward, T>(calls, n, threads); }
 
 template <class T> void add(T* to, const T* from, long n, int threads) {
-  parallel(n < 100000 ? 1 : threads, [&](const Member& me) {
+  parallel(n < 100000 ? 1 : threads, n, [&](const Member& me) {
     long first, last;
     me.share(n, LANES<T>, first, last);
     for (long i = first; i < last; i += LANES<T>) {

@@ -35,7 +35,7 @@ template <class T> struct LinearTiles {
 template <class T> void linear(const LinearCall<T>& call) {
   const LinearPanels<T> panels(const_cast<T*>(call.panels), call.N, call.K);
   const bool small = call.R * call.N * call.K < 500000;
-  parallel(small ? 1 : call.threads, [&](const Member& me) {
+  parallel(small ? 1 : call.threads, 2.0 * call.R * call.K * call.N, [&](const Member& me) {
     const FlushDenormals flush;
     long v0, v1;
     me.share(blocks_of<T>(call.N), 1, v0, v1);

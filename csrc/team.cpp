@@ -23,7 +23,9 @@ namespace {
 
 constexpr int kSpinsBeforeSleep = 20000;             // about 0.5 ms (Zen 4); waking from sleep is dear in a virtual machine
 constexpr int kMostMembers = 256;                    // of a team, whatever is asked
-constexpr std::chrono::microseconds kPatience{100};  // for workers to join a region
+// How long a region waits for its workers: a sixteenth of what it would take alone, at 1e5 flops a microsecond. To wait for
+// one that does not come costs little; to run a long call without one that comes a moment later would cost much.
+constexpr double kLeastPatience = 100, kFlopsOfPatience = 16e5;  // microseconds; flops for one more
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -91,10 +93,10 @@ struct Team {
     } while (!door.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel));
     return static_cast<int>(now & (kClosed - 1)) + 1;
   }
-  int close(int count) {  // waits for the others, not for long; returns how many there are with the caller
+  int close(int count, std::chrono::microseconds patience) {  // waits for the others, not for long; returns how many there are with the caller
     using clock = std::chrono::steady_clock;
     const auto joined = [&] { return static_cast<int>(door.load(std::memory_order_acquire) & (kClosed - 1)); };
-    const auto end = clock::now() + kPatience;
+    const auto end = clock::now() + patience;
     for (int i = 1; joined() < count - 1; i++) {
       pause();
       if (i % 64 == 0 && clock::now() > end) break;
@@ -102,7 +104,7 @@ struct Team {
     const uint64_t last = door.fetch_or(kClosed, std::memory_order_acq_rel);
     return static_cast<int>(last & (kClosed - 1)) + 1;
   }
-  void run(int count, void (*f)(void*, const Member&), void* c) {
+  void run(int count, double flops, void (*f)(void*, const Member&), void* c) {
     grow(count);
     count = std::min(count, static_cast<int>(workers.size()) + 1);
     Barrier own;
@@ -113,7 +115,7 @@ struct Team {
     door.store(static_cast<uint64_t>(static_cast<uint32_t>(next)) << 32, std::memory_order_release);
     ticket.store(next);
     wake_all(ticket, sleepers);
-    const int members = close(count);
+    const int members = close(count, std::chrono::microseconds(static_cast<long>(std::max(kLeastPatience, flops / kFlopsOfPatience))));
     remaining.fetch_sub(count - members);
     f(c, Member{0, members, &own});
     for (int left; (left = remaining.load(std::memory_order_acquire)) != 0;)
@@ -176,14 +178,14 @@ void set_team_size(int n) {
   size_set.store(n);
 }
 
-void run_region(int threads, void (*function)(void*, const Member&), void* context) {
+void run_region(int threads, double flops, void (*function)(void*, const Member&), void* context) {
   static const int once = (pthread_atfork(nullptr, nullptr, forget_after_fork), std::atexit(end_with_process));
   (void)once;
   if (threads > 1) {
     std::unique_lock<std::mutex> lock(*team_lock, std::try_to_lock);
     if (lock.owns_lock()) {
       if (!team) team = new Team;
-      return team->run(std::min(threads, kMostMembers), function, context);
+      return team->run(std::min(threads, kMostMembers), flops, function, context);
     }
   }
   Barrier alone;

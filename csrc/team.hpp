@@ -37,11 +37,12 @@ void set_team_size(int n);  // n >= 1
 
 // Calls function(context, member) on at most `threads` members, the caller being member 0, and waits for all. How
 // many there are is only known inside (a busy machine may lend fewer), so the work must be shared out by `member`.
-void run_region(int threads, void (*function)(void*, const Member&), void* context);
+// `flops`: roughly what there is to do; the more, the longer the region waits for its members.
+void run_region(int threads, double flops, void (*function)(void*, const Member&), void* context);
 
-template <class F> void parallel(int threads, F&& body) {
+template <class F> void parallel(int threads, double flops, F&& body) {
   using Body = std::remove_reference_t<F>;
-  run_region(threads, [](void* context, const Member& me) { (*static_cast<Body*>(context))(me); }, &body);
+  run_region(threads, flops, [](void* context, const Member& me) { (*static_cast<Body*>(context))(me); }, &body);
 }
 
 }  // namespace backtime
