@@ -21,7 +21,9 @@
 namespace backtime {
 namespace {
 
-constexpr int kSpinsBeforeSleep = 20000;             // about 0.5 ms (Zen 4); waking from sleep is dear in a virtual machine
+// Before it sleeps a thread waits about 0.5 ms (Zen 4), for waking up is dear in a virtual machine: first for itself, then
+// offering its processor to whoever wants it, such as PyTorch's threads, at every look.
+constexpr int kLooksAlone = 200, kLooksYielding = 1000;
 constexpr int kMostMembers = 256;                    // of a team, whatever is asked
 // How long a region waits for its workers: a sixteenth of what it would take alone, at 1e5 flops a microsecond. To wait for
 // one that does not come costs little; to run a long call without one that comes a moment later would cost much.
@@ -36,10 +38,10 @@ inline void pause() {
 }
 
 // Waits until *word != old: spins first, then sleeps in the kernel.
-void await_change(std::atomic<int>& word, int old, std::atomic<int>& sleepers, int spins) {
-  for (int i = 0; i < spins; i++) {
+void await_change(std::atomic<int>& word, int old, std::atomic<int>& sleepers) {
+  for (int i = 0; i < kLooksAlone + kLooksYielding; i++) {
     if (word.load(std::memory_order_acquire) != old) return;
-    pause();
+    i < kLooksAlone ? pause() : (void)sched_yield();
   }
   sleepers.fetch_add(1);
   while (word.load(std::memory_order_seq_cst) == old)
@@ -74,7 +76,7 @@ struct Team {
   }
   void serve(int seen) {
     for (;;) {
-      await_change(ticket, seen, sleepers, kSpinsBeforeSleep);
+      await_change(ticket, seen, sleepers);
       seen = ticket.load(std::memory_order_acquire);
       if (ending) return;
       const int id = join(seen);
@@ -119,7 +121,7 @@ struct Team {
     remaining.fetch_sub(count - members);
     f(c, Member{0, members, &own});
     for (int left; (left = remaining.load(std::memory_order_acquire)) != 0;)
-      await_change(remaining, left, waiters, kSpinsBeforeSleep);
+      await_change(remaining, left, waiters);
   }
   ~Team() {
     ending = true;
