@@ -99,3 +99,15 @@ def test_batch_sizes_are_those_of_torch() -> None:
     lengths = np.sort(np.random.default_rng(1).integers(1, 9, 5, endpoint=True))[::-1].copy()
     packed = torch.nn.utils.rnn.pack_padded_sequence(torch.zeros(9, 5, 1), torch.from_numpy(lengths))
     assert sizes.tolist() == packed.batch_sizes.tolist()
+
+
+@pytest.mark.parametrize("result", range(4))
+def test_an_option_with_a_wrong_result_is_not_timed(result: int) -> None:
+    options, call = load("options"), ("lstm", "peephole", 6, 4, 16)
+    results = options.native_side(*call)()
+    peer, truth = options.composed_side(*call)(), options.composed_side(*call, torch.float64)()
+    options.check("lstm", results, peer, truth)
+    results[result] = results[result].copy()
+    results[result].flat[7] += 1e-3 * np.abs(results[result]).max()
+    with pytest.raises(SystemExit, match=f"result {result} is off"):
+        options.check("lstm", results, peer, truth)
