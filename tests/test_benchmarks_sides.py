@@ -103,6 +103,7 @@ def test_batch_sizes_are_those_of_torch() -> None:
 
 @pytest.mark.parametrize("result", range(4))
 def test_an_option_with_a_wrong_result_is_not_timed(result: int) -> None:
+    engine_or_skip()
     options, call = load("options"), ("lstm", "peephole", 6, 4, 16)
     results = options.native_side(*call)()
     peer, truth = options.composed_side(*call)(), options.composed_side(*call, torch.float64)()
