@@ -23,22 +23,17 @@ class Cell(nn.Module):
         self,
         input_size: int,
         hidden_size: int,
-        bias: bool,
-        device: Any,
-        dtype: Any,
-        options: Options | None = None,
+        bias: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Check the arguments and draw the initial weights."""
         super().__init__()
         check.check_sizes(input_size=input_size, hidden_size=hidden_size)
         check.check_flags(bias=bias)
         check.check_dtype(dtype)
-        self.input_size, self.hidden_size, self.bias, self._options = (
-            input_size,
-            hidden_size,
-            bias,
-            options or {},
-        )
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        self._options: Options = {}
         GH = GATES[self.cell] * hidden_size
         shapes = {
             "weight_ih": (GH, input_size),
@@ -110,9 +105,10 @@ class RNNCell(Cell):
     ) -> None:
         """Check the arguments and draw the initial weights."""
         check.check_choice("nonlinearity", nonlinearity, ACTIVATIONS)
-        options = {} if nonlinearity == "tanh" else {"activation": nonlinearity}
-        super().__init__(input_size, hidden_size, bias, device, dtype, options)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
+        if nonlinearity != "tanh":
+            self._options["activation"] = nonlinearity
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The new h (B, H), or (H,), from ``input`` (B, I), or (I,), and h; None is zeros."""
@@ -124,17 +120,6 @@ class GRUCell(Cell):
 
     cell = "gru"
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        """Check the arguments and draw the initial weights."""
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The new h (B, H), or (H,), from ``input`` (B, I), or (I,), and h; None is zeros."""
         return self._step(input, None if hx is None else (hx,))[0]
@@ -145,17 +130,6 @@ class LSTMCell(Cell):
 
     cell = "lstm"
     state_names = ("h0", "c0")
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        """Check the arguments and draw the initial weights."""
-        super().__init__(input_size, hidden_size, bias, device, dtype)
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The new (h, c), each (B, H), or (H,), from ``input`` (B, I), or (I,), and (h, c); None is zeros."""

@@ -3,14 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from backtime.nn import check
-from backtime.nn.layer import Recurrent
+from backtime.nn.one_state import OneState
 from backtime.nn.settings import Settings
 
 
-class GRU(Recurrent):
+class GRU(OneState):
     """Gated recurrent unit, in place of ``torch.nn.GRU``; gates in the order r z n.
 
         r = sigmoid(Wx_r x + bx_r + Wh_r h + bh_r)
@@ -60,22 +59,3 @@ class GRU(Recurrent):
             ),
         )  # fmt: skip
         self.reset_after = reset_after
-
-    def forward(
-        self,
-        input: Any,
-        hx: Tensor | None = None,
-        *,
-        lengths: Any = None,
-        reset: Tensor | None = None,
-        trace: bool = False,
-    ) -> Any:
-        """Outputs ``y`` (T, B, H) of the last layer and the last state ``h_n`` (L, B, H) of every layer.
-
-        ``input`` is (T, B, I) floats, or (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``,
-        without B for a single sequence; or a ``PackedSequence``, and then ``y`` is one. In both directions
-        H is 2H in ``y`` and L is 2L. ``hx`` is ``h0`` (L, B, H); None is zeros. ``lengths``, ``reset`` and
-        ``trace``, which adds a third result: docs/pytorch.md.
-        """
-        y, (h,), steps = self._run(input, None if hx is None else (hx,), lengths, reset, trace)
-        return (y, h, steps) if trace else (y, h)

@@ -3,15 +3,14 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from backtime.nn import check
-from backtime.nn.layer import Recurrent
+from backtime.nn.one_state import OneState
 from backtime.nn.rnn import ACTIVATIONS
 from backtime.nn.settings import Settings
 
 
-class Jordan(Recurrent):
+class Jordan(OneState):
     """Jordan network: what recurs is the output, of width P = ``output_size``.
 
         h_t = f(Wx x_t + bx + Wh y_(t-1) + bh)
@@ -66,20 +65,3 @@ class Jordan(Recurrent):
             nonlinearity,
             output_nonlinearity,
         )
-
-    def forward(
-        self,
-        input: Any,
-        hx: Tensor | None = None,
-        *,
-        lengths: Any = None,
-        reset: Tensor | None = None,
-        trace: bool = False,
-    ) -> Any:
-        """Outputs ``y`` (T, B, P) of the last layer and the last output ``y_n`` (L, B, P) of every layer.
-
-        ``input``, ``lengths``, ``reset`` and ``trace`` as in ``RNN``; ``hx`` is the output before the first
-        step, (L, B, P); None is zeros.
-        """
-        y, (h,), steps = self._run(input, None if hx is None else (hx,), lengths, reset, trace)
-        return (y, h, steps) if trace else (y, h)

@@ -3,16 +3,15 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from backtime.nn import check
-from backtime.nn.layer import Recurrent
+from backtime.nn.one_state import OneState
 from backtime.nn.settings import Settings
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 
 
-class RNN(Recurrent):
+class RNN(OneState):
     """Elman RNN, in place of ``torch.nn.RNN``: h_t = f(Wx x_t + bx + Wh h_(t-1) + bh).
 
     ``nonlinearity`` is f: ``"tanh"``, ``"relu"``, ``"sigmoid"`` or ``"identity"``. ``dropout`` falls on the
@@ -59,22 +58,3 @@ class RNN(Recurrent):
             ),
         )  # fmt: skip
         self.nonlinearity = nonlinearity
-
-    def forward(
-        self,
-        input: Any,
-        hx: Tensor | None = None,
-        *,
-        lengths: Any = None,
-        reset: Tensor | None = None,
-        trace: bool = False,
-    ) -> Any:
-        """Outputs ``y`` (T, B, H) of the last layer and the last state ``h_n`` (L, B, H) of every layer.
-
-        ``input`` is (T, B, I) floats, or (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``,
-        without B for a single sequence; or a ``PackedSequence``, and then ``y`` is one. In both directions
-        H is 2H in ``y`` and L is 2L. ``hx`` is ``h0`` (L, B, H); None is zeros. ``lengths``, ``reset`` and
-        ``trace``, which adds a third result: docs/pytorch.md.
-        """
-        y, (h,), steps = self._run(input, None if hx is None else (hx,), lengths, reset, trace)
-        return (y, h, steps) if trace else (y, h)
