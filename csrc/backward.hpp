@@ -63,9 +63,8 @@ template <class T, class Cell> class Backward {
   struct Share {
     long r0, r1, b0, b1, p0, p1;  // sequences, blocks of hidden units, blocks of outputs
   };
-  bool in_place() const {  // whether a step's gates are read once, just before its dz is written
-    const LayerWeights<T>& w = call.weights;
-    return call.last_use && !Cell::two_products && !w.Wy && !w.gx && !w.p;
+  bool in_place() const {  // a step's gates are read just before its dz is written, but for peepholes that make c from them again
+    return call.last_use && !(call.weights.p && call.options.keeps_c);
   }
   bool scattered() const {  // whether what Wh multiplied lies other than as h0 and then y
     return call.options.h_mask || call.options.cut || steps.offsets || steps.reverse;
