@@ -8,7 +8,7 @@ import pytest
 from agreement import TORCH_TOLERANCE, assert_close
 from backtime import UsageError, kernels
 from backtime.reference import Packing
-from backtime.reference.sequences import lengths_of, rows_of
+from backtime.reference.sequences import rows_of
 from cases import OPTION_CASES, STATE, make, pack, train_step
 from witness import torch_copy
 
@@ -58,9 +58,8 @@ def test_a_packing_is_that_of_torch(lengths: list[int]) -> None:
     np.testing.assert_array_equal(same_order.pack(x[:, witness.sorted_indices.numpy()]), witness.data)
 
 
-def test_lengths_and_rows_are_read_off_the_batch_sizes() -> None:
+def test_the_rows_of_a_sequence_are_read_off_the_batch_sizes() -> None:
     batch_sizes = np.array([3, 3, 1, 1])
-    assert lengths_of(batch_sizes, 5).tolist() == [4, 2, 2, 0, 0]
     assert [rows_of(batch_sizes, b).tolist() for b in range(4)] == [[0, 3, 6, 7], [1, 4], [2, 5], []]
 
 

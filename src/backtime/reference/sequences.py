@@ -63,11 +63,6 @@ class Packing(NamedTuple):
         return out
 
 
-def lengths_of(batch_sizes: Integers, B: int) -> Integers:
-    """(B,) The lengths, by falling length, of ``B`` sequences packed with these ``batch_sizes`` (T,)."""
-    return np.searchsorted(-batch_sizes, -np.arange(B))
-
-
 def rows_of(batch_sizes: Integers, b: int) -> Integers:
     """The rows of the sequence in place ``b``, in the order of its steps."""
     starts = np.cumsum(batch_sizes) - batch_sizes
