@@ -8,6 +8,7 @@ crash ends the process, another exception or a wrong answer the program. A funct
 import random
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,14 @@ def unaligned(a: Any) -> Any:
     return out
 
 
+def spent(a: Any) -> Any:
+    """A capsule whose array was taken before."""
+    capsule = a.__dlpack__()
+    with suppress(*REFUSALS):
+        _engine.elementwise("exp", capsule, np.empty_like(a))
+    return capsule
+
+
 # name: (what is wrong, whether the numbers are still the same: then an answer must be the right one)
 WRONG = {
     "nothing": (lambda a: None, False),
@@ -77,6 +86,8 @@ WRONG = {
     "read-only": (frozen, True),
     "unaligned": (unaligned, True),
     "made anew": (lambda a: Fresh(a) if isinstance(a, np.ndarray) else a, False),
+    "a capsule": (lambda a: a.__dlpack__() if isinstance(a, np.ndarray) else a, False),
+    "a spent capsule": (lambda a: spent(a) if isinstance(a, np.ndarray) else a, False),
     "negative": (lambda a: -a - 1 if isinstance(a, np.ndarray) else a, False),
     "large": (lambda a: a * 0 + 2**62 if isinstance(a, np.ndarray) and a.dtype.kind == "i" else a, False),
     "another's": (lambda a: a, False),  # the array of another place, or its memory: see spoil
@@ -165,7 +176,7 @@ def attempt() -> bool:
         wrong = chance.choice(list(WRONG))
         try:
             arguments = spoil(arguments, place, wrong)
-        except (TypeError, ValueError, OverflowError, IndexError):  # not to be had of this place
+        except (TypeError, ValueError, OverflowError, IndexError, BufferError):  # not to be had of this place
             continue
         print(name, place, wrong, end="; ", flush=True)
         same &= WRONG[wrong][1]

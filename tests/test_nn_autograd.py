@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.dlpack import to_dlpack
 
 from backtime import kernels, nn
+from backtime.nn import direct
 from backtime.reference.weights import Array
 
 KINDS = ["RNN", "GRU", "LSTM"]
@@ -19,28 +21,31 @@ def layer_and_input(kind: str, **arguments: Any) -> tuple[Any, torch.Tensor]:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool] | tuple[str, bool, bool]]:
-    """What the layers ask of the kernels: ("forward", save) and ("backward", need_dx, need_dstate)."""
-    seen: list[tuple[str, bool] | tuple[str, bool, bool]] = []
-    forward, backward = kernels.forward, kernels.backward
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What the layers ask of the engine: ("forward", save) and ("backward", need_dx, need_dstate)."""
+    engine = pytest.importorskip("backtime._engine")
+    seen: list[tuple[Any, ...]] = []
+    forward, backward = engine.forward, engine.backward
 
-    def spy_forward(*args: Any, save: bool = True, **options: Any) -> Any:
-        seen.append(("forward", save))
-        return forward(*args, save=save, **options)
+    def spy_forward(*args: Any) -> Any:
+        seen.append(("forward", args[-1]))
+        return forward(*args)
 
-    def spy_backward(*args: Any, need_dx: bool, need_dstate: bool, last_use: bool) -> Any:
+    def spy_backward(x: Any, tokens: Any, y: Any, dy: Any, directions: Any, last_use: bool) -> Any:
         assert last_use  # a tape is a layer's own
-        seen.append(("backward", need_dx, need_dstate))
-        return backward(*args, need_dx=need_dx, need_dstate=need_dstate, last_use=True)
+        _, _, _, _, _, _, _, dx, dh0, _, _ = directions[0]
+        seen.append(("backward", dx is not None, dh0 is not None))
+        return backward(x, tokens, y, dy, directions, last_use)
 
-    monkeypatch.setattr(kernels, "forward", spy_forward)
-    monkeypatch.setattr(kernels, "backward", spy_backward)
+    monkeypatch.setattr(engine, "forward", spy_forward)
+    monkeypatch.setattr(engine, "backward", spy_backward)
     return seen
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_what_is_needed_is_computed(kind: str, calls: list[Any]) -> None:
-    layer, x = layer_and_input(kind)
+@pytest.mark.parametrize("bias", [True, False])  # straight from tensors, and as arrays
+def test_only_what_is_needed_is_computed(kind: str, bias: bool, calls: list[Any]) -> None:
+    layer, x = layer_and_input(kind, bias=bias)
     h0 = torch.zeros(1, x.shape[1], layer.hidden_size, dtype=x.dtype, requires_grad=True)
     with torch.no_grad():
         assert layer(x)[0].grad_fn is None
@@ -141,18 +146,40 @@ def test_a_state_carried_over_links_two_pieces(kind: str) -> None:
         torch.testing.assert_close(p.grad, g, rtol=1e-11, atol=1e-12)
 
 
-def test_arrays_are_views_of_the_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, x = layer_and_input("LSTM")
+def test_the_engine_reads_the_memory_of_the_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = layer_and_input("LSTM", bias=False)
     places: list[int] = []
     forward = kernels.forward
 
     def spy(cell: str, x: Array, state: Any, weights: Any, **options: Any) -> Any:
-        places.extend(a.ctypes.data for a in (x, *weights[:4]))
+        places.extend(a.ctypes.data for a in (x, *weights[:2]))
         return forward(cell, x, state, weights, **options)
 
     monkeypatch.setattr(kernels, "forward", spy)
     layer(x)
     assert places == [t.data_ptr() for t in (x, *layer.parameters())]
+
+
+def test_the_short_way_reads_the_memory_of_the_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("backtime._engine")
+    layer, x = layer_and_input("LSTM")
+    given: list[int] = []
+    monkeypatch.setattr(direct, "to_dlpack", lambda t: given.append(t.data_ptr()) or to_dlpack(t))
+    layer(x)
+    assert sorted(given) == sorted(t.data_ptr() for t in (x, *layer.parameters()))
+
+
+def test_an_input_that_is_not_contiguous_gives_the_same_bits() -> None:
+    layer, x = layer_and_input("LSTM")
+    strided = torch.stack([x, x + 1], -1)[..., 0]
+    assert not strided.is_contiguous() and torch.equal(layer(strided)[0], layer(x)[0])
+    layer(strided)[0].sum().backward()
+    once = layer.weight_ih_l0.grad.clone()
+    layer.zero_grad()
+    with torch.no_grad():
+        layer.weight_hh_l0.data = layer.weight_hh_l0.t().contiguous().t()
+    layer(x)[0].sum().backward()
+    assert torch.equal(layer.weight_ih_l0.grad, once)
 
 
 def test_repr_tells_what_is_not_usual() -> None:

@@ -1,5 +1,6 @@
-"""The compiled engine: csrc/bindings.cpp."""
+"""The compiled engine: csrc/bindings.cpp. An array may also come as a DLPack capsule."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def forward(
     batch_sizes: _Array | None,
     x: _Array | None,
     tokens: _Array | None,
-    directions: list[tuple[Any, ...]],  # reverse, h0, c0, weights, options, hn, cn
+    directions: Sequence[tuple[Any, ...]],  # reverse, h0, c0, weights, options, hn, cn
     y: _Array,
     save: bool,
 ) -> list[Saved32] | list[Saved64] | None: ...
@@ -49,7 +50,9 @@ def backward(
     tokens: _Array | None,
     y: _Array,
     dy: _Array | None,
-    directions: list[tuple[Any, ...]],  # saved, h0, c0, weights, options, dhn, dcn, dx, dh0, dc0, dweights
+    directions: Sequence[
+        tuple[Any, ...]
+    ],  # saved, h0, c0, weights, options, dhn, dcn, dx, dh0, dc0, dweights
     last_use: bool = False,
 ) -> None: ...
 def softmax_cross_entropy(

@@ -8,6 +8,8 @@ import numpy as np
 from backtime import _engine
 from backtime.reference.weights import Array, Integers
 
+SMALL = 8192  # elements: at most 64 kB, which the C library keeps for the next call of its own accord
+
 
 def contiguous(a: Any, dtype: Any = None) -> Any:
     """In C order and aligned; a copy only where it is not."""
@@ -17,7 +19,7 @@ def contiguous(a: Any, dtype: Any = None) -> Any:
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """An array to be written; a large one comes from the engine's pool, whose pages need not be made anew."""
-    if math.prod(shape) < 4096:
+    if math.prod(shape) < SMALL:
         return np.empty(shape, dtype)
     return _engine.empty32(shape) if dtype == np.float32 else _engine.empty64(shape)
 

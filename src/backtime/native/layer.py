@@ -17,14 +17,21 @@ class Direction(NamedTuple):
     """One direction of a layer, as the engine takes it."""
 
     reverse: bool
-    state: tuple[Array | None, Array | None]  # h0 and c0; None is zeros, or no cell state
+    h0: Array | None  # None is zeros
+    c0: Array | None  # None is zeros, or no cell state
     weights: Weights
     options: tuple[Any, ...]  # activation, output, coupled, keep_h, keep_c, h_mask, cut; or none of them
+    hn: Array
+    cn: Array | None
+
+    def last(self) -> State:
+        """The state after the last step."""
+        return (self.hn,) if self.cn is None else (self.hn, self.cn)
 
     def contiguous(self) -> "Direction":
         """Every array in C order and aligned."""
-        h0, c0 = [None if part is None else contiguous(part) for part in self.state]
-        return self._replace(state=(h0, c0), weights=each(contiguous, self.weights))
+        h0, c0 = [None if part is None else contiguous(part) for part in (self.h0, self.c0)]
+        return self._replace(h0=h0, c0=c0, weights=each(contiguous, self.weights))
 
 
 class Saved(NamedTuple):
@@ -60,35 +67,34 @@ def forward(
     """One or two directions at once, their outputs side by side; arguments are already checked."""
     T, B = x.shape[:2] if batch_sizes is None else (len(batch_sizes), _sequences(batch_sizes, states))
     dtype = weights[0].Wh.dtype
-    directions = [
-        Direction(reverse, _two(state), own, engine_options(chosen, batch_sizes, reverse, dtype))
-        for state, own, reverse, chosen in zip(states, weights, reverses, options, strict=True)
-    ]
-    lasts = [tuple([empty((B, n), dtype) for n in widths(cell, own)]) for own in weights]
+    each_one = zip(weights, states, reverses, options, strict=True)
+    directions = [_direction(cell, B, batch_sizes, *one) for one in each_one]
     P = sum([own.Wh.shape[1] for own in weights])
     y = empty((T, B, P) if batch_sizes is None else (len(x), P), dtype)
     name = kernel(cell, options[0])
-
-    def call() -> Any:
-        calls = [
-            (d.reverse, *d.state, d.weights, d.options, *_two(n))
-            for d, n in zip(directions, lasts, strict=True)
-        ]
-        return _engine.forward(name, (T, B), batch_sizes, *split_input(x), calls, y, save)
-
     try:
-        kept = call()
+        kept = _engine.forward(name, (T, B), batch_sizes, *split_input(x), directions, y, save)
     except ValueError:  # an array is not as the engine reads it: copies, where needed
         x, directions = contiguous(x), [d.contiguous() for d in directions]
         batch_sizes = None if batch_sizes is None else contiguous(batch_sizes)
-        kept = call()
-    return y, lasts, None if kept is None else Saved(list(kept), x, directions, y)
+        kept = _engine.forward(name, (T, B), batch_sizes, *split_input(x), directions, y, save)
+    return y, [d.last() for d in directions], None if kept is None else Saved(list(kept), x, directions, y)
 
 
-def widths(cell: str, weights: Weights) -> tuple[int, ...]:
-    """Of h, and of c for the LSTM."""
-    P: int = weights.Wh.shape[1]
-    return (P, weights.Wx.shape[0] // 4) if cell == "lstm" else (P,)
+def _direction(
+    cell: str,
+    B: int,
+    batch_sizes: Integers | None,
+    weights: Weights,
+    state: State | None,
+    reverse: bool,
+    options: dict[str, Any],
+) -> Direction:
+    """One direction, with memory for its last state."""
+    P, dtype = weights.Wh.shape[1], weights.Wh.dtype
+    cn = empty((B, weights.Wx.shape[0] // 4), dtype) if cell == "lstm" else None
+    chosen = engine_options(options, batch_sizes, reverse, dtype) if options else ()
+    return Direction(reverse, *_two(state), weights, chosen, empty((B, P), dtype), cn)
 
 
 def _sequences(batch_sizes: Integers, states: tuple[State | None, ...]) -> int:
@@ -118,7 +124,7 @@ def backward(
         dstate0 = tuple([empty(shape, dtype) for shape in kept.state_shapes]) if need_dstate else None
         dweights = Weights._make([None if w is None else empty_like(w) for w in d.weights])
         upstream = [None if part is None else contiguous(part, dtype) for part in dstate or ()]
-        calls.append((kept, *d.state, d.weights, d.options, *_two(upstream), dx, *_two(dstate0), dweights))
+        calls.append((kept, d.h0, d.c0, d.weights, d.options, *_two(upstream), dx, *_two(dstate0), dweights))
         results.append((dx, dstate0, dweights))
     up = None if dy is None else contiguous(dy, dtype)
     _engine.backward(x, tokens, saved.y, up, calls, last_use)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 
-from backtime.nn import composed
+from backtime.nn import composed, direct
 from backtime.nn.bridge import Calls, backward_tensors, forward_tensors
 from backtime.nn.tensors import Call, States, Weights
 
@@ -43,8 +43,17 @@ def run_tensors(
     if torch.is_grad_enabled():
         found = _Layer.apply(calls, len(weights), x, *weights, *state)  # type: ignore[no-untyped-call]
         return found[0], found[1:]
-    y, last, _ = forward_tensors(calls, False, x, weights, state)
+    y, last, _ = _forward(calls, False, x, weights, state)
     return y, tuple(last)
+
+
+def _forward(
+    calls: Calls, save: bool, x: Tensor, weights: tuple[Tensor | None, ...], state: States
+) -> tuple[Tensor, list[Tensor], Any]:
+    """``y``, the last state, and the tape where ``save`` asks for it."""
+    if calls[0].direct:
+        return direct.forward(calls[0], save, x, weights, state)
+    return forward_tensors(calls, save, x, weights, state)
 
 
 class _Layer(Function):
@@ -53,7 +62,7 @@ class _Layer(Function):
     @staticmethod
     def forward(ctx: Any, calls: Calls, n: int, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         save = True in ctx.needs_input_grad
-        y, last, ctx.tape = forward_tensors(calls, save, x, tensors[:n], tensors[n:])
+        y, last, ctx.tape = _forward(calls, save, x, tensors[:n], tensors[n:])
         if save:
             ctx.calls, ctx.n = calls, n
             ctx.set_materialize_grads(False)
@@ -66,19 +75,22 @@ class _Layer(Function):
         need = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
             return None, None, *_composed_backward(ctx, need, (dy, *dlast))
-        return None, None, *backward_tensors(ctx.calls, _take_tape(ctx), ctx.n, dy, dlast, need)
+        saved = ctx.saved_tensors  # raises when one was changed in place, or the graph was not retained
+        tape = _take_tape(ctx, saved)
+        if isinstance(tape, direct.Tape):
+            return None, None, *direct.backward(tape, saved, dy, dlast, need)
+        return None, None, *backward_tensors(ctx.calls, tape, ctx.n, dy, dlast, need)
 
 
-def _take_tape(ctx: Any) -> Any:
+def _take_tape(ctx: Any, saved: tuple[Tensor, ...]) -> Any:
     """The tape, used once so that its memory goes as early as PyTorch's own saved tensors.
 
     A second pass through a retained graph runs the layer again from its saved inputs.
     """
-    x, *rest, _y = ctx.saved_tensors  # raises when one was changed in place, or the graph was not retained
     kept, ctx.tape = ctx.tape, None
     if kept is None:
         n = ctx.n
-        kept = forward_tensors(ctx.calls, True, x, tuple(rest[:n]), tuple(rest[n:]))[2]
+        kept = _forward(ctx.calls, True, saved[0], saved[1 : 1 + n], saved[1 + n : -1])[2]
     return kept
 
 

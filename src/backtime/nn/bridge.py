@@ -43,10 +43,8 @@ def forward_tensors(
         y, last, tapes = _forward_both(calls, save, x, weights, state)
         return from_numpy(y), [from_numpy(own_memory(part)) for part in last], tapes
     call = calls[0]
-    start = tuple([array(s)[0] if call.stacked else array(s) for s in state]) if state else None
+    start = tuple([array(s) for s in state]) if state else None
     y, last, tape = kernels.forward(call.cell, array(x), start, _arrays(weights), save=save, **_extras(call))
-    if call.stacked:
-        return from_numpy(y), [from_numpy(own_memory(part)[None]) for part in last], tape
     return from_numpy(y), [from_numpy(own_memory(part)) for part in last], tape
 
 
@@ -79,14 +77,10 @@ def backward_tensors(
     if isinstance(tape, kernels.BothTapes):
         each = _backward_both(tape, n, optional(dy), up, need[0], need_dstate)
     else:
-        stacked = calls[0].stacked
-        if up and stacked:
-            up = tuple([None if d is None else d[0] for d in up])
         dx, dstate, dweights = kernels.backward(
             tape, optional(dy), up, need_dx=need[0], need_dstate=need_dstate, last_use=True
         )
-        state = [part[None] for part in dstate or ()] if stacked else dstate or ()
-        each = [dx, *own_biases(dweights)[:n], *state]
+        each = [dx, *own_biases(dweights)[:n], *(dstate or ())]
     each += [None] * (len(need) - len(each))
     return tensors(each, need)
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backtime import kernels
 from backtime.nn import autograd, paths
 from backtime.nn.tensors import Call, States
 
-SINGLE = {cell: (Call(cell, {}, stacked=True),) for cell in ("rnn", "gru", "lstm")}
-STACKED = {cell: (Call(cell, {}),) for cell in ("rnn", "gru", "lstm")}
+SINGLE = {cell: (Call(cell, {}, stacked=True, direct=True),) for cell in ("rnn", "gru", "lstm")}
+STACKED = {cell: (Call(cell, {}, direct=True),) for cell in ("rnn", "gru", "lstm")}
 PLAIN = autograd.PLAIN
 Layers = list[tuple[Tensor, ...]]  # the weights of each layer
 
@@ -22,6 +23,8 @@ def run(layer: Any, x: Any, hx: States | None) -> tuple[Tensor, States] | None:
     """``y`` and the last state in the caller's form; None where this is another call, or a wrong one."""
     if layer.bidirectional or layer.proj_size or not layer.bias or not layer.settings.plain:
         return None
+    if kernels.choose("auto") != "native":
+        return None
     weights = _weights(layer)
     if weights is None or not _fits(layer, x, weights[0][0]) or paths.watched(x):
         return None
@@ -29,11 +32,17 @@ def run(layer: Any, x: Any, hx: States | None) -> tuple[Tensor, States] | None:
     shape = (len(weights), rows.shape[1], layer.hidden_size)
     if hx is not None and not _state_fits(hx, shape, weights[0][0]):
         return None
-    if len(weights) == 1:
-        y, last = autograd.run_tensors(SINGLE[layer.cell], rows, weights[0], hx or ())
-    else:
-        y, last = _run_stacked(layer, rows, weights, hx)
+    try:
+        y, last = _run(layer, rows, weights, hx)
+    except (TypeError, ValueError):  # weights that do not fit one another: the general way says which
+        return None
     return y.transpose(0, 1) if layer.batch_first else y, last
+
+
+def _run(layer: Any, x: Tensor, weights: Layers, hx: States | None) -> tuple[Tensor, States]:
+    if len(weights) == 1:
+        return autograd.run_tensors(SINGLE[layer.cell], x, weights[0], hx or ())
+    return _run_stacked(layer, x, weights, hx)
 
 
 def _run_stacked(layer: Any, y: Tensor, weights: Layers, hx: States | None) -> tuple[Tensor, States]:

@@ -33,6 +33,7 @@ class Call(NamedTuple):
     batch_sizes: Tensor | None = None  # (T,) of packed rows, on the CPU
     reverse: bool = False
     stacked: bool = False  # whether the state parts are (1, B, .), as a caller has them, in place of (B, .)
+    direct: bool = False  # whether nn.direct can take it: a plain layer
 
 
 def autocast_on(device_type: str) -> bool:
