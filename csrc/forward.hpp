@@ -110,8 +110,7 @@ template <class T, class Cell> class Forward {
     if (k && !pass.saved) me.wait();  // the others may still read the chunk before
     long first, past;
     me.share(end - begin, MAX_ROWS, first, past);
-    InputTiles<T, Cell> tiles{pass, gate_first};
-    for_tiles<S>(begin + first, begin + past, 0, nb, tiles);
+    for_blocks<InputTiles>(pass, gate_first, begin + first, begin + past, 0, nb);
     if (call.weights.gx) pass.norm.normalise_input(gate_first, begin + first, begin + past);
     me.wait();
     return gate_first;
@@ -138,10 +137,7 @@ template <class T, class Cell> class Forward {
         for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
       });
     } else {
-      each_span([&](const Span<T>& span, long r0, long r1) {
-        CellTiles<T, Cell> tiles{pass, span};
-        for_tiles<S>(r0, r1, mine.b0, mine.b1, tiles);
-      });
+      each_span([&](const Span<T>& span, long r0, long r1) { for_blocks<CellTiles>(pass, span, r0, r1, mine.b0, mine.b1); });
       if (call.weights.gx) {
         others();
         each_span([&](const Span<T>& span, long r0, long r1) {

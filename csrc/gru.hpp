@@ -8,6 +8,7 @@ namespace backtime::BT_ISA {
 template <class T> struct Gru {
   using V = Vec<T>;
   static constexpr int G = 3, S = 4;  // gates r z n; kept: r z n and m = Wh_n h + bh_n
+  static constexpr int pairs = 1;  // r z share a vector in a paired block
   static constexpr bool has_cell = false, has_direct = true, two_products = false, has_output = false;
   using XSlot = Straight;  // the input reaches r z n
   struct HSlot {           // the hidden state reaches r z m

@@ -9,6 +9,7 @@ namespace backtime::BT_ISA {
 template <class T> struct GruBefore {
   using V = Vec<T>;
   static constexpr int G = 3, S = 3;  // gates r z n, all kept; r h is kept beside them
+  static constexpr int pairs = 0;  // no paired block
   static constexpr bool has_cell = false, has_direct = true, two_products = true, has_output = false;
   using XSlot = Straight;
   using HSlot = Straight;

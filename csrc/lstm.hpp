@@ -9,6 +9,7 @@ namespace backtime::BT_ISA {
 template <class T> struct Lstm {
   using V = Vec<T>;
   static constexpr int G = 4, S = 4;  // gates i f g o, all kept
+  static constexpr int pairs = 2;  // i f, g o: share a vector in a paired block
   static constexpr bool has_cell = true, has_direct = false, two_products = false, has_output = true;
   using XSlot = Straight;
   using HSlot = Straight;

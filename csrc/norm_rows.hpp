@@ -78,9 +78,4 @@ template <class T, class Cell> struct NormRows {
   void normalise_cell(long r) const { c_scale[r] = normalise(cell(r, 0), h_rows * L, 1, H); }
 };
 
-// The G vectors of z that Slot picks.
-template <class Slot, int G, class T, int S> BT_INLINE void put_gates(T* place, const Vec<T> (&z)[S]) {
-  for (int g = 0; g < G; g++) store(place + g * LANES<T>, z[Slot::of(g)]);
-}
-
 }  // namespace backtime::BT_ISA

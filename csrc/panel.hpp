@@ -1,7 +1,7 @@
 // Layouts: how weights and rows lie in memory while the kernels work on them. L lanes make a block of hidden units;
 // nb = ceil(H / L) blocks; lanes beyond H are zero.
 //
-//   weight panels   (nb, K, G, L)   for x W^T: for each k one vector of every gate
+//   weight panels   (nb, K, G, L)   for x W^T: for each k one vector of every gate; the last block may be paired (paired.hpp)
 //   transposed      (nc, nb*G*L, L) for dz W: nc blocks of columns; k runs over (block, gate, lane)
 //   gate rows       (nb, R, S, L)   activated gates and dz: S vectors a row and block
 //   cell rows       (nb, R, L)
@@ -36,21 +36,26 @@ template <class T, int D = LANES<T> / 2> BT_INLINE void transpose(Vec<T>* v) {
   if constexpr (D > 1) transpose<T, D / 2>(v);
 }
 
+// For each k one vector: lane i is element k of rows[i], or zero where there is none. They lie `stride` apart.
+template <class T> void pack_rows(const T* const (&rows)[LANES<T>], long K, T* to, long stride) {
+  constexpr int L = LANES<T>;
+  for (long k = 0; k < K; k += L) {
+    const int wide = lanes_in<T>(k / L, K);
+    Vec<T> v[L];
+    for (int i = 0; i < L; i++) v[i] = rows[i] ? load_n(rows[i] + k, wide) : Vec<T>{};
+    transpose<T>(v);
+    for (int i = 0; i < wide; i++) store(to + (k + i) * stride, v[i]);
+  }
+}
+
 // Weight panels of blocks [b0, b1) of W (G*H, K).
 template <class T, int G> void pack_panels(const T* W, long H, long K, T* panels, long b0, long b1) {
   constexpr int L = LANES<T>;
   for (long b = b0; b < b1; b++)
     for (int g = 0; g < G; g++) {
-      const int lanes = lanes_in<T>(b, H);
-      const T* from = W + (g * H + b * L) * K;
-      T* to = panels + b * K * G * L + g * L;
-      for (long k = 0; k < K; k += L) {
-        const int wide = lanes_in<T>(k / L, K);
-        Vec<T> v[L];
-        for (int i = 0; i < L; i++) v[i] = i < lanes ? load_n(from + i * K + k, wide) : Vec<T>{};
-        transpose<T>(v);
-        for (int i = 0; i < wide; i++) store(to + (k + i) * G * L, v[i]);
-      }
+      const T* rows[L];
+      for (int i = 0; i < L; i++) rows[i] = i < lanes_in<T>(b, H) ? W + (g * H + b * L + i) * K : nullptr;
+      pack_rows<T>(rows, K, panels + (b * K * G + g) * L, G * L);
     }
 }
 

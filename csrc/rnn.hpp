@@ -7,6 +7,7 @@ namespace backtime::BT_ISA {
 template <class T> struct Rnn {
   using V = Vec<T>;
   static constexpr int G = 1, S = 1;  // kept: h, from which every activation's derivative follows
+  static constexpr int pairs = 0;  // no paired block
   static constexpr bool has_cell = false, has_direct = false, two_products = false, has_output = true;
   using XSlot = Straight;
   using HSlot = Straight;

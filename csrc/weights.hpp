@@ -2,6 +2,7 @@
 #pragma once
 #include "functions.hpp"
 #include "linear.hpp"
+#include "paired.hpp"
 
 namespace backtime::BT_ISA {
 
@@ -20,7 +21,8 @@ template <class T> void pack_vectors(const T* from, long n, long H, T* to, long 
 
 template <class T, class Cell> struct PackedWeights {
   static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S;
-  T *x, *h, *bias;   // (nb, I, G, L), (nb, P, G, L), (nb, S, L)
+  long single;       // blocks before the paired one
+  T *x, *h, *bias;   // (nb, I, G, L), (nb, P, G, L), (nb, S, L); the paired block takes less of its room
   T* p;              // (nb, 3, L)
   T *gx, *gh, *bx, *bh, *gc, *bc;  // layer norm: (nb, G, L), c's (nb, 1, L)
   T* y;              // LinearPanels of Wy and by
@@ -32,6 +34,7 @@ template <class T, class Cell> struct PackedWeights {
   long place(T* buffer, const Sizes& s, const LayerWeights<T>& w) {
     const long nb = blocks_of<T>(s.H);
     long length = 0;
+    single = single_blocks<T, Cell>(s.H);
     const auto take = [&](bool there, long n) {
       T* part = there && buffer ? buffer + length : nullptr;
       length += there ? n : 0;
@@ -48,9 +51,8 @@ template <class T, class Cell> struct PackedWeights {
     long b0, b1, p0, p1;
     me.share(blocks_of<T>(s.H), 1, b0, b1);
     me.share(blocks_of<T>(s.P), 1, p0, p1);
-    pack_panels<T, G>(w.Wx, s.H, s.I, x, b0, b1);
-    Cell::pack_hidden(w.Wh, s, h, b0, b1);
     pack_bias(s, w, b0, b1);
+    pack_products(s, w, b0, b1);
     if (p) pack_vectors(w.p, 3, s.H, p, b0, b1);
     if (gx) pack_vectors(w.gx, G, s.H, gx, b0, b1), pack_vectors(w.gh, G, s.H, gh, b0, b1);
     if (gx) pack_vectors(w.bx, G, s.H, bx, b0, b1), pack_vectors(w.bh, G, s.H, bh, b0, b1);
@@ -67,7 +69,22 @@ template <class T, class Cell> struct PackedWeights {
         vh[g] = block_or_zero(w.bh + g * s.H, b, s.H);
       }
       Cell::bias(z, vx, vh);
-      for (int i = 0; i < S; i++) store(bias + (b * S + i) * L, z[i]);
+      if (b < single) put_bias<Single<T, Cell>>(z, b);
+      else put_bias<Paired<T, Cell>>(z, b);
+    }
+  }
+  template <class Layout> void put_bias(const Vec<T> (&z)[S], long b) {
+    Vec<T> sum[Layout::sums];
+    Layout::merge(z, sum);
+    for (int i = 0; i < Layout::sums; i++) store(bias + (b * S + i) * L, sum[i]);
+  }
+  void pack_products(const Sizes& s, const LayerWeights<T>& w, long b0, long b1) {
+    const long before = b1 < single ? b1 : single;
+    pack_panels<T, G>(w.Wx, s.H, s.I, x, b0, before);
+    Cell::pack_hidden(w.Wh, s, h, b0, before);
+    for (long b = b0 < before ? before : b0; b < b1; b++) {
+      Paired<T, Cell>::pack(w.Wx, s.H, s.I, x + b * s.I * G * L, b);
+      Paired<T, Cell>::pack(w.Wh, s.H, s.P, h + b * s.P * G * L, b);
     }
   }
 };

@@ -20,6 +20,7 @@ FILES = (
     "accuracy",
     "losses",
     "stack",
+    "paired",
     "rnn",
     "gru",
     "lstm",
