@@ -1,6 +1,7 @@
 // What follows the time loop from dz: gradients of the weights and of the input, each one product or sum over all rows.
 #pragma once
 #include "gru_before.hpp"
+#include "weight_gradient.hpp"
 
 namespace backtime::BT_ISA {
 

@@ -5,6 +5,7 @@
 #pragma once
 #include "functions.hpp"
 #include "linear.hpp"
+#include "weight_gradient.hpp"
 
 namespace backtime::BT_ISA {
 

@@ -11,13 +11,19 @@
 
 namespace backtime::BT_ISA {
 
-// Half `half` of a, then the lower half of b.
-template <class T, int half> BT_INLINE Vec<T> join_halves(Vec<T> a, Vec<T> b) {
+// Half `i` of a, then the lower half of b.
+template <class T, int i> BT_INLINE Vec<T> join_halves(Vec<T> a, Vec<T> b) {
   constexpr int L = LANES<T>;
   VecInt<T> from;
-  for (int j = 0; j < L; j++) from[j] = j < L / 2 ? j + half * (L / 2) : j + L / 2;
+  for (int j = 0; j < L; j++) from[j] = j < L / 2 ? j + i * (L / 2) : j + L / 2;
   return __builtin_shuffle(a, b, from);
 }
+
+// One half of v as a block, the lanes beyond it zero.
+template <class T> BT_INLINE Vec<T> half(Vec<T> v, int i) { return i ? join_halves<T, 1>(v, Vec<T>{}) : join_halves<T, 0>(v, Vec<T>{}); }
+
+// Whether at most half of the last block is real.
+template <class T> bool half_full(long H) { return 2 * lanes_in<T>(blocks_of<T>(H) - 1, H) <= LANES<T>; }
 
 template <class T, class Cell> struct Single {  // a vector for each gate
   static constexpr int vectors = Cell::G, sums = Cell::S;
@@ -40,7 +46,7 @@ template <class T, class Cell> struct Paired {  // a vector for two gates
     for (int i = N; i < sums; i++) sum[i] = z[i + N];
   }
   static BT_INLINE void split(const Vec<T> (&sum)[sums], Vec<T> (&z)[Cell::S]) {  // lanes beyond L / 2 zero
-    for (int i = 0; i < N; i++) z[2 * i] = join_halves<T, 0>(sum[i], Vec<T>{}), z[2 * i + 1] = join_halves<T, 1>(sum[i], Vec<T>{});
+    for (int i = 0; i < N; i++) z[2 * i] = half<T>(sum[i], 0), z[2 * i + 1] = half<T>(sum[i], 1);
     for (int i = N; i < sums; i++) z[i + N] = sum[i];
   }
   // The panel of block b, the last one, of W (G*H, K).
@@ -56,9 +62,6 @@ template <class T, class Cell> struct Paired {  // a vector for two gates
 };
 
 // Blocks that are not paired: all, or all but the last.
-template <class T, class Cell> long single_blocks(long H) {
-  const long nb = blocks_of<T>(H);
-  return Cell::pairs && 2 * lanes_in<T>(nb - 1, H) <= LANES<T> ? nb - 1 : nb;
-}
+template <class T, class Cell> long single_blocks(long H) { return blocks_of<T>(H) - (Cell::pairs && half_full<T>(H)); }
 
 }  // namespace backtime::BT_ISA

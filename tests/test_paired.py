@@ -49,7 +49,8 @@ def test_units_have_the_same_bits_in_a_paired_block_and_in_a_whole_one(
 ) -> None:
     """Units whose weights are all zero stay zero and reach nothing, but no block is paired any more."""
     for H in SIZES:
-        for T, B in ((1, 6), (3, 1), (2, 13)):  # one product, the input product first, both at once
+        # one step; the input product first; both products at once; gradients in two chunks of rows
+        for T, B in ((1, 6), (3, 1), (2, 13), (9, 30)):
             case = layer(kind, T, B, 19, H, dtype, one_hot)
             state, dstate = (tuple(widened("h", s, H) for s in part) for part in (case.state, case.dstate))
             weights = {name: widened(name, w, H) for name, w in existing(case.weights).items()}
