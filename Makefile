@@ -66,8 +66,8 @@ SANITIZED := build/sanitize/$(SANITIZER)
 SANITIZER_RUNTIME_address = libasan.so libstdc++.so
 SANITIZER_RUNTIME_thread = libtsan.so libstdc++.so
 SANITIZER_RUNTIME = $(foreach library,$(SANITIZER_RUNTIME_$(SANITIZER)),$(shell g++ -print-file-name=$(library)))
-SANITIZED_BY_address = bidirectional bindings engine engine_options functions fuzz gru jordan last_use losses lstm ragged rnn stack
-SANITIZED_BY_thread = bindings bidirectional engine engine_options last_use losses stack team
+SANITIZED_BY_address = bidirectional bindings engine engine_options functions fuzz gru jordan last_use losses lstm paired ragged rnn stack
+SANITIZED_BY_thread = bindings bidirectional engine engine_options last_use losses paired stack team
 SANITIZER_TESTS = $(patsubst %,tests/test_%.py,$(SANITIZED_BY_$(SANITIZER)))
 # A forked child may not start threads under it, and 256 threads would take it minutes.
 SANITIZER_LESS_thread = and not fork and not child and not more
