@@ -1,4 +1,6 @@
 // The kernels of one instruction set: compiled once for each, with that set's compiler flags.
+#include <algorithm>
+
 #include "backward.hpp"
 #include "forward.hpp"
 #include "gru.hpp"
@@ -43,7 +45,9 @@ template <class Pass> void run(Pass& pass) {
 }
 template <class Pass> void run_both(Pass& first, Pass& second, int threads) {
   Barrier barriers[2];
-  parallel(threads, first.flops() + second.flops(), [&](const Member& me) {
+  // The directions wait for each other at the end alone: a second member is worth its waking however short the steps are.
+  const int members = first.flops() < 1e6 ? 1 : std::min(threads, first.threads() + second.threads());
+  parallel(members, first.flops() + second.flops(), [&](const Member& me) {
     const int half = me.count / 2;
     if (half == 0 || me.id < half) first.run({me.id, half ? half : 1, &barriers[0]});
     if (half == 0) second.run({0, 1, &barriers[1]});
@@ -61,7 +65,7 @@ template <template <class, class> class Pass, class T, class Call> void run_call
       return run(pass);
     }
     Pass<T, Cell> first(calls[0], (threads + 1) / 2), second(calls[1], (threads + 1) / 2);
-    run_both(first, second, plan_forward<T>(s, Cell::G, threads, true).threads);
+    run_both(first, second, threads);
   });
 }
 template <class T> void run_forward(const ForwardCall<T>* calls, int n, int threads) { run_calls<Forward, T>(calls, n, threads); }

@@ -14,7 +14,7 @@ namespace backtime::BT_ISA {
 // Half `i` of a, then the lower half of b.
 template <class T, int i> BT_INLINE Vec<T> join_halves(Vec<T> a, Vec<T> b) {
   constexpr int L = LANES<T>;
-  VecInt<T> from;
+  VecInt<T> from{};
   for (int j = 0; j < L; j++) from[j] = j < L / 2 ? j + i * (L / 2) : j + L / 2;
   return __builtin_shuffle(a, b, from);
 }

@@ -124,6 +124,9 @@ def test_an_array_that_is_not_aligned_is_refused() -> None:
     for x, y in ((crooked, zeros(H)), (zeros(H), crooked)):
         with pytest.raises(ValueError, match=r"^[xy] is not aligned"):
             _engine.elementwise("exp", x, y)
+    weights = tuple(layer("gru").weights)
+    with pytest.raises(ValueError, match=r"^by is not aligned"):
+        _engine.Stack32("gru", (), [weights], zeros(H, H), crooked)
 
 
 class Copies:

@@ -28,7 +28,7 @@ template <class T> class Stack {
     if (V_ < 1) throw std::invalid_argument("by is empty; expected at least one output");
     if (!by) return;
     output_ = Buffer<T>(kernels_.linear_length(V_, H_));
-    kernels_.linear_pack(V_, H_, of_size(Wy, V_ * H_, "Wy"), by->data(), output_.data());
+    kernels_.linear_pack(V_, H_, of_size(Wy, V_ * H_, "Wy"), of_size(by, V_, "by"), output_.data());
   }
 
   // state: for each layer (B, H) of h, then, for the lstm, of c; both are replaced by the state after the step.
