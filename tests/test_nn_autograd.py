@@ -182,6 +182,17 @@ def test_an_input_that_is_not_contiguous_gives_the_same_bits() -> None:
     assert torch.equal(layer.weight_ih_l0.grad, once)
 
 
+def test_a_negation_that_torch_has_put_off_is_made_up_for() -> None:
+    layer, x = layer_and_input("LSTM")
+    start = torch.randn(1, x.shape[1], 6, dtype=x.dtype)
+    later = torch._neg_view(-x), (torch._neg_view(-start), start)
+    y = layer(*later)[0]
+    assert later[0].is_neg() and torch.equal(y, layer(x, (start, start))[0])
+    dy = torch.randn_like(y)
+    (found,) = torch.autograd.grad(y, [layer.weight_hh_l0], torch._neg_view(-dy), retain_graph=True)
+    assert torch.equal(found, torch.autograd.grad(y, [layer.weight_hh_l0], dy)[0])
+
+
 def test_repr_tells_what_is_not_usual() -> None:
     theirs = torch.nn.LSTM(
         4, 6, 2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, proj_size=3

@@ -29,6 +29,9 @@ def rejected() -> dict[str, Any]:
         "h0 is torch.int64": lambda: rnn(x, torch.zeros(1, 3, 6, dtype=torch.int64)),
         r"c0 has shape \(1, 3, 5\)": lambda: lstm(x, (torch.zeros(1, 5, 6), torch.zeros(1, 3, 5))),
         r"hx is a Tensor; expected the pair \(h0, c0\)": lambda: lstm(x, torch.zeros(1, 5, 6)),
+        "input is a sparse_coo tensor; expected a dense one": lambda: rnn(x.to_sparse()),
+        "input is a mkldnn tensor; expected a dense one": lambda: rnn(x.to_mkldnn()),
+        "h0 is a sparse_coo tensor; expected a dense one": lambda: rnn(x, torch.zeros(1, 3, 6).to_sparse()),
         "input is on meta; expected cpu": lambda: rnn(x.to("meta")),
         "lengths is given with a PackedSequence": lambda: rnn(packed, lengths=[5, 4, 3]),
         r"lengths is given with input of shape \(5, 4\)": lambda: rnn(x[:, 0], lengths=[5]),
@@ -41,6 +44,13 @@ def rejected() -> dict[str, Any]:
         "reset is torch.float32; expected torch.bool": lambda: rnn(x, reset=torch.zeros(5, 3)),
         r"reset has shape \(3, 5\); expected": lambda: rnn(x, reset=torch.zeros(3, 5, dtype=torch.bool)),
     }
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_is_refused() -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(3, 4), torch.zeros(2, 4)])
+    with pytest.raises(UsageError, match="input is a nested tensor; expected a dense one"):
+        nn.RNN(4, 6)(nested)
 
 
 def refused_arguments() -> dict[str, Any]:

@@ -34,6 +34,7 @@ constexpr long kMostElements = 1L << 56;  // sizes in bytes, with what a kernel 
 template <class A> auto* of_size(const A& array, long size, const char* name) {
   if (static_cast<long>(array.size()) != size)
     throw std::invalid_argument(std::string(name) + " has " + std::to_string(array.size()) + " elements; expected " + std::to_string(size));
+  if (size && !array.data()) throw std::invalid_argument(std::string(name) + " has no memory");
   if (reinterpret_cast<uintptr_t>(array.data()) % sizeof(*array.data())) throw std::invalid_argument(std::string(name) + " is not aligned");
   return array.data();
 }

@@ -64,6 +64,9 @@ def check_tensor(name: str, value: Any, like: Tensor) -> None:
     """A tensor where the weight ``like`` is and of its type; integers pass as well."""
     if not isinstance(value, Tensor):
         raise CallError(f"{name} is a {type(value).__name__}; expected a tensor")
+    if value.layout is not torch.strided or value.is_nested:
+        kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.").lstrip("_")
+        raise CallError(f"{name} is a {kind} tensor; expected a dense one")
     if value.dtype != like.dtype and value.dtype not in INTEGERS:
         raise CallError(f"{name} is {value.dtype}; expected {like.dtype} as the weights are")
     if value.device != like.device:

@@ -53,13 +53,17 @@ def backward(
 
 
 def _inputs(x: Tensor, weights: tuple[Any, ...], state: States) -> Any:
-    # a weight or a state that is not contiguous is refused by the engine: such a call goes the general way
-    start = (to_dlpack(state[0]), to_dlpack(state[1]) if len(state) > 1 else None) if state else NOTHING
-    return _capsule(x), start, tuple([to_dlpack(w) for w in weights])
+    # a weight that is not contiguous is refused by the engine: such a call goes the general way
+    start = (_capsule(state[0]), _capsule(state[1]) if len(state) > 1 else None) if state else NOTHING
+    return _capsule(x), start, tuple([to_dlpack(w.resolve_neg()) for w in weights])
 
 
 def _capsule(tensor: Tensor | None) -> Any:
-    """The memory of a CPU tensor for one call of the engine; a copy only where it is not contiguous."""
+    """The memory of a CPU tensor for one call of the engine.
+
+    A copy only where it is not contiguous, or where torch has put off a negation.
+    """
     if tensor is None:
         return None
-    return to_dlpack(tensor if tensor.is_contiguous() else tensor.contiguous())
+    whole = tensor if tensor.is_contiguous() else tensor.contiguous()
+    return to_dlpack(whole.resolve_neg())

@@ -70,13 +70,17 @@ def _weights(layer: Any) -> Layers | None:
 
 def _fits(layer: Any, x: Any, like: Tensor) -> bool:
     """Floats (T, B, I), or (B, T, I), and at least one."""
-    if type(x) is not Tensor or x.ndim != 3 or x.dtype is not like.dtype or not x.is_cpu:
+    if type(x) is not Tensor or x.layout is not torch.strided or x.is_nested:
+        return False
+    if x.ndim != 3 or x.dtype is not like.dtype or not x.is_cpu:
         return False
     return x.shape[2] == layer.input_size and x.numel() > 0
 
 
 def _state_fits(parts: States, shape: tuple[int, int, int], like: Tensor) -> bool:
     for part in parts:
-        if type(part) is not Tensor or part.dtype is not like.dtype or not part.is_cpu or part.shape != shape:
+        if type(part) is not Tensor or part.layout is not torch.strided or part.shape != shape:
+            return False
+        if part.dtype is not like.dtype or not part.is_cpu:
             return False
     return True
