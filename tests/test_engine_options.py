@@ -163,6 +163,24 @@ def test_both_directions_at_once_are_the_two_alone(name: str, packed: bool) -> N
                 assert gradient is None or np.array_equal(gradient, side[f"d{weight}"])
 
 
+@pytest.mark.parametrize("cell", PLAIN)
+def test_both_directions_of_a_long_sequence_alone_are_the_two_alone(cell: str) -> None:
+    """Its steps are too short to be shared out, so on two threads each has a direction."""
+    case = make(cell, 300, 1, 20, 33)
+    case = case._replace(dstate=tuple(np.zeros_like(d) for d in case.dstate))
+    sides = [train_step(cell, case, "native", reverse=reverse) for reverse in (False, True)]
+    for threads in (1, 2, 3, 5):
+        kernels.set_threads(threads)
+        y, _, tape = kernels.forward_both(
+            cell, case.x, (case.state, case.state), (case.weights, case.weights), backend="native"
+        )
+        assert np.array_equal(y, np.concatenate([side["y"] for side in sides], axis=-1))
+        dx, _, dweights = kernels.backward_both(tape, np.concatenate([case.dy, case.dy], axis=-1), None)
+        assert np.array_equal(dx, sides[0]["dx"] + sides[1]["dx"])
+        for side, dweight in zip(sides, dweights, strict=True):
+            assert all(g is None or np.array_equal(g, side[f"d{n}"]) for n, g in dweight._asdict().items())
+
+
 def test_hoisting_in_chunks_changes_no_bit() -> None:
     """A long sequence without a tape keeps pre-activations for some steps at a time only."""
     for cell in ("rnn", "gru", "lstm"):
