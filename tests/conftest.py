@@ -1,6 +1,10 @@
 """Fixtures that every test may use."""
 
+from collections.abc import Iterator
+
 import pytest
+
+from backtime import kernels
 
 pytest.register_assert_rewrite("agreement", "cases", "numeric", "witness")
 
@@ -17,3 +21,12 @@ def backend(request: pytest.FixtureRequest) -> str:
     if name == "native":
         engine_or_skip()
     return name
+
+
+@pytest.fixture
+def engine() -> Iterator[None]:
+    """For tests of the engine alone, which may change its number of threads."""
+    engine_or_skip()
+    before = kernels.engine_info()["threads"]
+    yield
+    kernels.set_threads(before)

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from backtime import kernels
-from cases import Case, engine_or_skip, make
+from cases import Case, make
 
 if kernels.available():
     from backtime import _engine
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 T, B, I, H = 3, 2, 4, 5
 ALL_OF_THEM = ("tanh", "identity", False, 0.5, 0.5, None, None)
-
-
-@pytest.fixture(autouse=True)
-def engine() -> None:
-    engine_or_skip()
 
 
 def zeros(*shape: int) -> Any:

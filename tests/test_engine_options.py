@@ -8,19 +8,13 @@ import pytest
 from agreement import assert_agrees
 from backtime import kernels
 from backtime.reference.sequences import Packing
-from cases import OPTION_CASES, cast, cast_options, engine_or_skip, make, pack, train_step
+from cases import OPTION_CASES, cast, cast_options, make, pack, train_step
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 SHAPES = [(5, 7, 6, 5), (6, 3, 20, 17), (1, 1, 5, 40), (3, 33, 16, 33)]
 PLAIN = {cell: (cell, {}) for cell in ("rnn", "gru", "lstm")}
 BY_TIME = ("keep_h", "keep_c", "reset")  # options with an entry for each step and sequence
-
-
-@pytest.fixture(autouse=True)
-def engine() -> Any:
-    engine_or_skip()
-    before = kernels.engine_info()["threads"]
-    yield
-    kernels.set_threads(before)
 
 
 def built(name: str, T: int, B: int, I: int, H: int, dtype: Any = np.float64, seed: int = 0) -> Any:

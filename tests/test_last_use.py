@@ -8,15 +8,12 @@ import pytest
 
 from backtime import kernels
 from backtime.errors import UsageError
-from cases import OPTION_CASES, Case, cast, cast_options, engine_or_skip, make, pack
+from cases import OPTION_CASES, Case, cast, cast_options, make, pack
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 PLAIN = ("rnn", "gru", "lstm")
 LENGTHS = np.array([6, 0, 3, 6, 1, 2, 5, 6, 4, 4, 1, 0, 6])
-
-
-@pytest.fixture(autouse=True)
-def engine() -> None:
-    engine_or_skip()
 
 
 def built(name: str) -> tuple[str, Case, dict[str, Any]]:

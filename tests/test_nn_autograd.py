@@ -193,6 +193,12 @@ def test_a_negation_that_torch_has_put_off_is_made_up_for() -> None:
     assert torch.equal(found, torch.autograd.grad(y, [layer.weight_hh_l0], dy)[0])
 
 
+def test_a_tensor_without_memory_is_zeros() -> None:
+    layer, x = layer_and_input("LSTM")
+    nothing = torch._efficientzerotensor(x.shape, dtype=x.dtype)  # as forward-mode differentiation makes them
+    assert torch.equal(layer(nothing)[0], layer(torch.zeros_like(x))[0])
+
+
 def test_repr_tells_what_is_not_usual() -> None:
     theirs = torch.nn.LSTM(
         4, 6, 2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, proj_size=3

@@ -40,6 +40,18 @@ def test_the_short_way_gives_the_bits_of_the_general_one(
         assert torch.equal(a, b) and a.shape == b.shape
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_weight_that_is_not_contiguous_draws_no_further_dropout(kind: str) -> None:
+    """Were the second layer refused half-way, the general way would draw the masks of the first once more."""
+    module, x = twins(kind, num_layers=2, dropout=0.5)[0], batch(kind)
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        outputs.append(module(x)[0])
+        module.weight_hh_l1.data = module.weight_hh_l1.data.t().contiguous().t()
+    assert not module.weight_hh_l1.is_contiguous() and torch.equal(*outputs)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -8,7 +8,9 @@ import pytest
 from agreement import assert_agrees, existing
 from backtime import kernels
 from backtime.reference.weights import Array
-from cases import Case, engine_or_skip, make, train_step
+from cases import Case, make, train_step
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 # With 2, 4, 8 and 16 lanes, in a block that stands alone or after others: one unit, half of the lanes, and
 # one unit more, which is the first size whose gates have a vector each.
@@ -16,14 +18,6 @@ SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 17, 24, 25, 33)
 HALVES = (3, 6, 12, 24)  # with 2, 4, 8 and 16 lanes: a block and a half
 WHOLE = 48  # a multiple of every number of lanes
 KINDS = {"gru": (), "lstm": (), "gru norm": ("norm",), "lstm norm": ("norm",), "lstm peephole": ("p",)}
-
-
-@pytest.fixture(autouse=True)
-def engine() -> Any:
-    engine_or_skip()
-    before = kernels.engine_info()["threads"]
-    yield
-    kernels.set_threads(before)
 
 
 def layer(kind: str, T: int, B: int, I: int, H: int, dtype: Any = np.float32, one_hot: bool = False) -> Case:

@@ -53,9 +53,8 @@ def backward(
 
 
 def _inputs(x: Tensor, weights: tuple[Any, ...], state: States) -> Any:
-    # a weight that is not contiguous is refused by the engine: such a call goes the general way
     start = (_capsule(state[0]), _capsule(state[1]) if len(state) > 1 else None) if state else NOTHING
-    return _capsule(x), start, tuple([to_dlpack(w.resolve_neg()) for w in weights])
+    return _capsule(x), start, tuple([_capsule(w) for w in weights])
 
 
 def _capsule(tensor: Tensor | None) -> Any:

@@ -13,8 +13,8 @@ from backtime import kernels
 from backtime.nn import autograd, paths
 from backtime.nn.tensors import Call, States
 
-SINGLE = {cell: (Call(cell, {}, stacked=True, direct=True),) for cell in ("rnn", "gru", "lstm")}
-STACKED = {cell: (Call(cell, {}, direct=True),) for cell in ("rnn", "gru", "lstm")}
+ALONE = {cell: (Call(cell, {}, stacked=True, direct=True),) for cell in ("rnn", "gru", "lstm")}
+AMONG_OTHERS = {cell: (Call(cell, {}, direct=True),) for cell in ("rnn", "gru", "lstm")}
 PLAIN = autograd.PLAIN
 Layers = list[tuple[Tensor, ...]]  # the weights of each layer
 
@@ -41,13 +41,13 @@ def run(layer: Any, x: Any, hx: States | None) -> tuple[Tensor, States] | None:
 
 def _run(layer: Any, x: Tensor, weights: Layers, hx: States | None) -> tuple[Tensor, States]:
     if len(weights) == 1:
-        return autograd.run_tensors(SINGLE[layer.cell], x, weights[0], hx or ())
+        return autograd.run_tensors(ALONE[layer.cell], x, weights[0], hx or ())
     return _run_stacked(layer, x, weights, hx)
 
 
 def _run_stacked(layer: Any, y: Tensor, weights: Layers, hx: States | None) -> tuple[Tensor, States]:
     """One layer after the other, with dropout between them."""
-    calls, share = STACKED[layer.cell], layer.dropout if layer.training else 0.0
+    calls, share = AMONG_OTHERS[layer.cell], layer.dropout if layer.training else 0.0
     starts: list[States] = list(zip(*[s.unbind(0) for s in hx], strict=True)) if hx else [()] * len(weights)
     ends = []
     for n, own in enumerate(weights):
