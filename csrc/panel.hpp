@@ -36,16 +36,26 @@ template <class T, int D = LANES<T> / 2> BT_INLINE void transpose(Vec<T>* v) {
   if constexpr (D > 1) transpose<T, D / 2>(v);
 }
 
-// For each k one vector: lane i is element k of rows[i], or zero where there is none. They lie `stride` apart.
+// For each of `wide` columns from k on one vector: lane i is that of rows[i], or zero where there is none; `stride` apart.
+// `whole`: no row is missing, and wide = L.
+template <bool whole, class T> BT_INLINE void pack_square(const T* const (&rows)[LANES<T>], long k, int wide, T* to, long stride) {
+  constexpr int L = LANES<T>;
+  Vec<T> v[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; i++) v[i] = whole ? load(rows[i] + k) : rows[i] ? load_n(rows[i] + k, wide) : Vec<T>{};
+  transpose<T>(v);
+#pragma GCC unroll 16
+  for (int i = 0; i < L; i++)
+    if (whole || i < wide) store(to + i * stride, v[i]);
+}
+// For all K columns.
 template <class T> void pack_rows(const T* const (&rows)[LANES<T>], long K, T* to, long stride) {
   constexpr int L = LANES<T>;
-  for (long k = 0; k < K; k += L) {
-    const int wide = lanes_in<T>(k / L, K);
-    Vec<T> v[L];
-    for (int i = 0; i < L; i++) v[i] = rows[i] ? load_n(rows[i] + k, wide) : Vec<T>{};
-    transpose<T>(v);
-    for (int i = 0; i < wide; i++) store(to + (k + i) * stride, v[i]);
-  }
+  bool full = true;
+  for (int i = 0; i < L; i++) full &= rows[i] != nullptr;
+  const long whole = full ? K / L * L : 0;
+  for (long k = 0; k < whole; k += L) pack_square<true>(rows, k, L, to + k * stride, stride);
+  for (long k = whole; k < K; k += L) pack_square<false>(rows, k, lanes_in<T>(k / L, K), to + k * stride, stride);
 }
 
 // Weight panels of blocks [b0, b1) of W (G*H, K).
