@@ -137,7 +137,10 @@ template <class T, class Cell> class Forward {
         for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
       });
     } else {
-      each_span([&](const Span<T>& span, long r0, long r1) { for_blocks<CellTiles>(pass, span, r0, r1, mine.b0, mine.b1); });
+      const long bytes = (mine.b1 - mine.b0) * s.P * G * L * static_cast<long>(sizeof(T));  // of weights that a step reads
+      each_span([&](const Span<T>& span, long r0, long r1) {
+        for_blocks<CellTiles>(pass, span, r0, r1, mine.b0, mine.b1, sweep(k, r1 - r0, bytes));
+      });
       if (call.weights.gx) {
         others();
         each_span([&](const Span<T>& span, long r0, long r1) {

@@ -86,14 +86,18 @@ template <class T, class Cell, class Layout> struct CellTiles {
 
 // Covers rows [r0, r1) x blocks [b0, b1) with Tiles{pass, argument}: a paired block, the last, apart from the others.
 template <template <class, class, class> class Tiles, class T, class Cell, class Argument>
-void for_blocks(const ForwardPass<T, Cell>& pass, const Argument& argument, long r0, long r1, long b0, long b1) {
+void for_blocks(const ForwardPass<T, Cell>& pass, const Argument& argument, long r0, long r1, long b0, long b1, Sweep sweep = {}) {
   const long before = b1 < pass.w.single ? b1 : pass.w.single;
+  const auto last = [&] {
+    if constexpr (Cell::pairs > 0) {
+      Tiles<T, Cell, Paired<T, Cell>> tiles{pass, argument};
+      for_tiles<MAX_ACCUMULATORS>(r0, r1, b0 < before ? before : b0, b1, tiles);  // one block at a time
+    }
+  };
+  if (sweep.back) last();
   Tiles<T, Cell, Single<T, Cell>> tiles{pass, argument};
-  for_tiles<Cell::S>(r0, r1, b0, before, tiles);
-  if constexpr (Cell::pairs > 0) {
-    Tiles<T, Cell, Paired<T, Cell>> last{pass, argument};
-    for_tiles<MAX_ACCUMULATORS>(r0, r1, b0 < before ? before : b0, b1, last);  // one block at a time
-  }
+  for_tiles<Cell::S>(r0, r1, b0, before, tiles, sweep);
+  if (!sweep.back) last();
 }
 
 // y = g(Wy inner + by): the output product inside the recurrence.

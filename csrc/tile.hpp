@@ -8,6 +8,8 @@
 namespace backtime::BT_ISA {
 
 constexpr int MAX_ACCUMULATORS = BT_REGISTERS == 32 ? 24 : 12;
+// Enough to hide the latency of an addition while the weights come from the second cache, at some 32 bytes a cycle.
+constexpr int FEW_ACCUMULATORS = BT_VECTOR_BYTES >= 32 ? 256 / BT_VECTOR_BYTES : MAX_ACCUMULATORS;
 constexpr int MAX_ROWS = BT_REGISTERS == 32 ? 6 : 3;
 
 template <class T, int M, int P, int S> struct Tile {
@@ -37,14 +39,15 @@ struct Straight {  // vector g of the weights belongs to accumulator g
   static constexpr int of(int g) { return g; }
 };
 
-// Blocks that a tile of M rows with S vectors a block takes at once: a power of two that the registers hold.
-template <int S> constexpr int blocks_for(int M) {
+// Blocks that a tile of M rows with S vectors a block takes at once: a power of two with so many sums at most.
+template <int S> constexpr int blocks_for(int M, int sums) {
   int P = 8;
-  while (P > 1 && M * P * S > MAX_ACCUMULATORS) P /= 2;
+  while (P > 1 && M * P * S > sums) P /= 2;
   return P;
 }
 
-template <int S, int M, int P, class F> BT_INLINE void visit(F& f, long row, long block) {
+// A function of its own for each size of tile: among others the compiler would not keep its sums in registers.
+template <int S, int M, int P, class F> BT_APART void visit(F& f, long row, long block) {
   if constexpr (M * P * S <= MAX_ACCUMULATORS || P == 1) f.template tile<M, P>(row, block);
 }
 template <int S, int P, class F> void visit_rows(F& f, int M, long row, long block) {
@@ -60,16 +63,23 @@ template <int S, int P, class F> void visit_rows(F& f, int M, long row, long blo
   }
 }
 
+struct Sweep {  // how for_tiles goes through the blocks
+  bool back = false;            // from the last to the first
+  int sums = MAX_ACCUMULATORS;  // of a tile, at most
+};
+
 // Covers rows [r0, r1) x blocks [b0, b1) with calls f.tile<M, P>(row, block). Rows are dealt out evenly, so that no
 // thin tile is left at the end; the blocks are the outer loop, so that a panel serves all rows while it is in cache.
-template <int S, class F> void for_tiles(long r0, long r1, long b0, long b1, F& f) {
+template <int S, class F> void for_tiles(long r0, long r1, long b0, long b1, F& f, Sweep sweep = {}) {
   const long n = r1 - r0, tiles = (n + MAX_ROWS - 1) / MAX_ROWS;
   if (n <= 0) return;
   const long thin = n / tiles, thick = n % tiles;  // `thick` tiles have one row more
-  const int most = blocks_for<S>(static_cast<int>(thin + (thick > 0)));
-  for (long block = b0; block < b1;) {
+  const int most = blocks_for<S>(static_cast<int>(thin + (thick > 0)), sweep.sums);
+  for (long left = b1 - b0; left > 0;) {
     int P = most;
-    while (P > b1 - block) P /= 2;
+    while (P > left) P /= 2;
+    left -= P;
+    const long block = sweep.back ? b0 + left : b1 - left - P;
     for (long i = 0, row = r0; i < tiles; i++) {
       const int M = static_cast<int>(thin + (i < thick));
       switch (P) {
@@ -80,7 +90,6 @@ template <int S, class F> void for_tiles(long r0, long r1, long b0, long b1, F& 
       }
       row += M;
     }
-    block += P;
   }
 }
 

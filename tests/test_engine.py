@@ -62,8 +62,9 @@ def test_bits_do_not_depend_on_the_number_of_threads(cell, sizes):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_bits_do_not_depend_on_the_batch_around_a_sequence(cell):
-    x, state, weights = call(cell, 7, 45, 19, 50)
+@pytest.mark.parametrize("H", [24, 50, 135])  # weights in a first cache; only the rnn's; none
+def test_bits_do_not_depend_on_the_batch_around_a_sequence(cell, H):
+    x, state, weights = call(cell, 7, 45, 19, H)
     whole = kernels.forward(cell, x, state, weights, backend="native")[0]
     for rows in ([0], [44], [3, 17, 40], list(range(20)), list(range(45))[::-1]):
         part = kernels.forward(
