@@ -21,12 +21,12 @@ inline bool shares_blocks(long B, long nb, long step_work, int threads) {
   return step_work > 60000L * threads && 20 * nb >= 19 * each * threads;
 }
 
-// Every other step goes through the blocks backwards: of weights that are larger than a cache, what was read last is still in
-// it. A single row waits for its weights and not for multiply-adds: it reads few blocks side by side, so that the blocks read
-// last are still there from their beginning on.
+// A step of few rows waits for its weights and not for multiply-adds. Every other one goes through the blocks backwards: of
+// weights that are larger than a cache, what was read last is still in it. A single row reads few blocks side by side, so that
+// those read last are still there from their beginning on.
 inline Sweep sweep(long k, long rows, long bytes) {
   constexpr long first_cache = 32 * 1024;  // of a core
-  return {k % 2 == 1, rows == 1 && bytes > first_cache ? FEW_ACCUMULATORS : MAX_ACCUMULATORS};
+  return {k % 2 == 1 && rows < MAX_ROWS, rows == 1 && bytes > first_cache ? FEW_ACCUMULATORS : MAX_ACCUMULATORS};
 }
 
 template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool tokens, bool must_hoist = false) {
