@@ -110,7 +110,7 @@ for n in (10, 20_000):
     free.append(ticks - before)
 done = True
 counter.join()
-assert free[1] > 1000, free
+assert free[1] > 50, free  # with the lock held: 0; a busy machine leaves the counter some hundreds
 """,
     "exit while another thread is in a long call": """
 threading.Thread(target=lambda: call(longer), daemon=True).start()
