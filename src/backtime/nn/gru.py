@@ -9,7 +9,7 @@ from backtime.nn.one_state import OneState
 from backtime.nn.settings import Settings
 
 
-class GRU(OneState):
+class GRU(OneState, torch.nn.GRU):
     """Gated recurrent unit, in place of ``torch.nn.GRU``; gates in the order r z n.
 
         r = sigmoid(Wx_r x + bx_r + Wh_r h + bh_r)

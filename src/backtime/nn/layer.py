@@ -20,10 +20,16 @@ class Trace(NamedTuple):
     gates: dict[str, Any]  # each (T, B, H): i f g o; r z n; of the RNN and the Jordan network their z
 
 
-class Recurrent(nn.Module):
-    """L recurrent layers, in one direction or both, with ``torch.nn``'s parameters: names, shapes, values."""
+class Recurrent(nn.RNNBase):
+    """L recurrent layers, in one direction or both, with ``torch.nn``'s parameters: names, shapes, values.
+
+    It has all that ``torch.nn.RNNBase`` has and means. ``_flat_weights`` and ``all_weights`` hold
+    what options add as well, after torch.nn's weights of the same layer and direction.
+    """
 
     cell: str
+    settings: Settings
+    _names: list[parameters.Names]
 
     def __init__(
         self,
@@ -40,7 +46,7 @@ class Recurrent(nn.Module):
         settings: Settings | None = None,
     ) -> None:
         """Check the arguments and draw the initial weights."""
-        super().__init__()
+        nn.Module.__init__(self)  # RNNBase would make torch.nn's parameters alone, and knows four modes
         check.check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check.check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
         check.check_share(dropout=dropout)
@@ -50,8 +56,9 @@ class Recurrent(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        self._names = [parameters.names(self, suffix) for suffix in parameters.suffixes(self)]
+        self.mode = parameters.mode(self.cell, self.settings.kernel)
         parameters.register(self, device, dtype)
+        self._init_flat_weights()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -59,12 +66,13 @@ class Recurrent(nn.Module):
         parameters.reset(self)
 
     def flatten_parameters(self) -> None:
-        """Nothing to do: it exists because code for torch.nn calls it."""
+        """Lays the weights out for cuDNN, where it can run the layer; elsewhere there is nothing to do."""
+        if fused.plain(self):
+            super().flatten_parameters()
 
-    @property
-    def all_weights(self) -> list[list[Tensor]]:
-        """The weights of each layer and direction, as torch.nn has them."""
-        return [[getattr(self, name) for name in names if name is not None] for names in self._names]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Also what was pickled before these layers were torch.nn's."""
+        super().__setstate__(parameters.with_flat_weights(self.cell, state))  # type: ignore[no-untyped-call]
 
     def explain(self) -> Explanation:
         """Which path a call of this layer takes as it is now, and why."""

@@ -10,7 +10,7 @@ from backtime.nn.layer import Recurrent
 from backtime.nn.settings import Settings
 
 
-class LSTM(Recurrent):
+class LSTM(Recurrent, torch.nn.LSTM):
     """Long short-term memory, in place of ``torch.nn.LSTM``; gates in the order i f g o.
 
         i, f, o = sigmoid(Wx x + bx + Wh h + bh)    each with its rows of the weights

@@ -1,6 +1,5 @@
 """The parameters of the layers: names, shapes, initial values; ``torch.nn``'s first, in its order."""
 
-import math
 from typing import Any
 
 import torch
@@ -41,8 +40,36 @@ def present(layer: Any) -> set[str]:
     return found
 
 
+def mode(cell: str, kernel: dict[str, Any]) -> str:
+    """What ``torch.nn`` calls the cell; names of their own for cells that it has not."""
+    return f"RNN_{kernel.get('activation', 'tanh').upper()}" if cell == "rnn" else cell.upper()
+
+
+def name_weights(layer: Any) -> None:
+    """The names of the weights, with holes for the options that are off, and as ``torch.nn`` keeps them."""
+    layer._names = [names(layer, suffix) for suffix in suffixes(layer)]
+    layer._all_weights = [[name for name in own if name is not None] for own in layer._names]
+    layer._flat_weights_names = [name for own in layer._all_weights for name in own]
+
+
+def with_flat_weights(cell: str, state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a pickled layer with what ``torch.nn.RNNBase`` keeps, where it was written without."""
+    if "_all_weights" in state:
+        return state
+    each = [[name for name in own if name is not None] for own in state["_names"]]
+    flat = [name for own in each for name in own]
+    held = state | state["_parameters"]
+    return state | {
+        "mode": mode(cell, state["settings"].kernel),
+        "_all_weights": each,
+        "_flat_weights_names": flat,
+        "_flat_weights": [held.get(name) for name in flat],
+    }
+
+
 def register(layer: Any, device: Any, dtype: torch.dtype | None) -> None:
     """Empty parameters; torch.nn's of all layers first, so that options do not move its draws."""
+    name_weights(layer)
     shared, own = FIELDS[:5], FIELDS[5:]
     has = present(layer)
     for fields in (shared, own):
@@ -63,7 +90,7 @@ def state_widths(layer: Any) -> dict[str, int]:
 
 def reset(layer: Any) -> None:
     """U(-1/sqrt(H), 1/sqrt(H)) by torch.nn's calls in its order; gains 1, shifts and learned states 0."""
-    draw(layer, layer.hidden_size)
+    nn.RNNBase.reset_parameters(layer)
     for name, value in layer.named_parameters(recurse=False):
         if name.startswith("gain_"):
             nn.init.ones_(value)
@@ -71,13 +98,6 @@ def reset(layer: Any) -> None:
             nn.init.zeros_(value)
     if layer.settings.forget_bias is not None:
         _set_forget_bias(layer, layer.settings.forget_bias)
-
-
-def draw(module: nn.Module, hidden_size: int) -> None:
-    """Every parameter from U(-1/sqrt(H), 1/sqrt(H))."""
-    bound = 1.0 / math.sqrt(hidden_size)
-    for value in module.parameters():
-        nn.init.uniform_(value, -bound, bound)
 
 
 def _set_forget_bias(layer: Any, value: float) -> None:

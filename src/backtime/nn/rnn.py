@@ -11,7 +11,7 @@ from backtime.nn.settings import Settings
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 
 
-class RNN(OneState):
+class RNN(OneState, torch.nn.RNN):
     """Elman RNN, in place of ``torch.nn.RNN``: h_t = f(Wx x_t + bx + Wh h_(t-1) + bh).
 
     ``nonlinearity`` is f: ``"tanh"``, ``"relu"``, ``"sigmoid"`` or ``"identity"``. ``dropout`` falls on the

@@ -10,17 +10,18 @@ from typing import Any
 from torch import nn
 
 from backtime.nn import parameters
-from backtime.nn.cells import GRUCell, LSTMCell, RNNCell
+from backtime.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
 from backtime.nn.gru import GRU
+from backtime.nn.layer import Recurrent
 from backtime.nn.lstm import LSTM
 from backtime.nn.rnn import RNN
 from backtime.nn.settings import Settings
 
 LAYERS: dict[type, type] = {nn.RNN: RNN, nn.GRU: GRU, nn.LSTM: LSTM}
 CELLS: dict[type, type] = {nn.RNNCell: RNNCell, nn.GRUCell: GRUCell, nn.LSTMCell: LSTMCell}
-THEIRS = {ours: theirs for theirs, ours in (LAYERS | CELLS).items()}
-MODES = {"RNN": "RNN_TANH", "GRU": "GRU", "LSTM": "LSTM"}
-KEPT = ("_flat_weights", "_flat_weight_refs", "_flat_weights_names", "_all_weights", "mode")
+OURS = LAYERS | CELLS
+THEIRS = {ours: theirs for theirs, ours in OURS.items()}
+ADDED = ("_was_torchs", "settings", "_names", "reset_after")  # to what torch.nn's layers keep
 
 
 @dataclass
@@ -45,15 +46,11 @@ def accelerate(model: nn.Module) -> Report:
     report = Report()
     for name, module in model.named_modules():
         kind = type(module)
-        if kind in LAYERS:
-            _adopt_layer(module, LAYERS[kind])
-        elif kind in CELLS:
-            _adopt_cell(module, CELLS[kind])
-        else:
-            if isinstance(module, tuple(LAYERS | CELLS)):
-                report.left[name] = f"{kind.__module__}.{kind.__qualname__} is a subclass"
-            continue
-        report.swapped[name] = f"torch.nn.{kind.__name__} -> backtime.nn.{kind.__name__}"
+        if kind in OURS:
+            _adopt(module)
+            report.swapped[name] = f"torch.nn.{kind.__name__} -> backtime.nn.{kind.__name__}"
+        elif isinstance(module, tuple(OURS)) and not isinstance(module, Recurrent | Cell):
+            report.left[name] = f"{kind.__module__}.{kind.__qualname__} is a subclass"
     return report
 
 
@@ -72,34 +69,20 @@ def restore(model: nn.Module) -> Report:
     return report
 
 
-def _adopt_layer(module: Any, ours: type) -> None:
-    activation = getattr(module, "nonlinearity", "tanh")
-    for name in KEPT:
-        module.__dict__.pop(name, None)
-    module.__class__ = ours
+def _adopt(module: Any) -> None:
+    kind = type(module)
+    module.__class__ = OURS[kind]
     module._was_torchs = True
+    if kind in CELLS:
+        return
+    activation = getattr(module, "nonlinearity", "tanh")
     module.settings = Settings(kernel={} if activation == "tanh" else {"activation": activation})
-    if ours is GRU:
+    if kind is nn.GRU:
         module.reset_after = True
-    module._names = [parameters.names(module, suffix) for suffix in parameters.suffixes(module)]
-
-
-def _adopt_cell(module: Any, ours: type) -> None:
-    activation = getattr(module, "nonlinearity", "tanh")
-    module.__class__ = ours
-    module._was_torchs = True
-    module._options = {} if activation == "tanh" else {"activation": activation}
+    parameters.name_weights(module)
 
 
 def _give_back(module: Any) -> None:
-    theirs = THEIRS[type(module)]
-    names = getattr(module, "_names", None)
-    for name in ("_was_torchs", "settings", "_names", "_options", "reset_after"):
+    for name in ADDED:
         module.__dict__.pop(name, None)
-    module.__class__ = theirs
-    if names is not None:
-        module.mode = "RNN_RELU" if getattr(module, "nonlinearity", "") == "relu" else MODES[theirs.__name__]
-        # torch.nn has the projection last, as tensors.Weights has
-        module._all_weights = [[name for name in own if name is not None] for own in names]
-        module._flat_weights_names = [name for own in module._all_weights for name in own]
-        module._init_flat_weights()
+    module.__class__ = THEIRS[type(module)]
