@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from backtime.data.batches import Span, Streams, split
-from backtime.data.tokens import prepare_corpus
+from backtime.data.batching.streams import Span, Streams, split
+from backtime.data.text.tokens import prepare_corpus
 from backtime.models import LanguageConfig, LanguageModel
 from benchmarks import common
 from benchmarks.peers import StockModel, train_step

@@ -7,9 +7,9 @@ from statistics import median
 
 import numpy as np
 
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text.vocabulary import Vocabulary
+from backtime.models.file import ModelFile
 from backtime.runtime import LanguageConfig, Model
-from backtime.runtime.files import ModelFile
 from benchmarks import common
 
 SIZES = ((1, 128), (2, 512))  # layers, hidden units
@@ -27,7 +27,7 @@ def random_model(layers: int, hidden_size: int) -> Model:
         name: random.uniform(-bound, bound, shape).astype(np.float32)
         for name, shape in config.shapes().items()
     }
-    return Model(ModelFile(config, vocabulary, tensors))
+    return Model(ModelFile("language", config, {"vocabulary": vocabulary.to_json()}, tensors))
 
 
 def write(model: Model, threads: int, length: int) -> tuple[str, float]:

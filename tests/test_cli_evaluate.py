@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from backtime.cli.main import main
-from backtime.models.files import load_model
+from backtime.data.text.vocabulary import Vocabulary
+from backtime.models.saving import load_model
 from backtime.tasks import runs
 
 TEXT = "naïve café, to be or not to be\nthat is the question — to be\n" * 10
@@ -22,7 +23,7 @@ TEXT = "naïve café, to be or not to be\nthat is the question — to be\n" * 10
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda metrics, folder: None)
+    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
 
 
@@ -55,7 +56,8 @@ def test_the_loss_is_the_mean_over_every_token_but_the_first(
 ) -> None:
     trained("--level", level)
     found = scores(capsys, "run", "text.txt")
-    model, vocabulary = load_model("run")
+    model, file = load_model("run")
+    vocabulary = Vocabulary.from_json(file.encoding["vocabulary"])
     ids = torch.from_numpy(vocabulary.encode(TEXT)).long()[:, None]
     model.eval()
     with torch.no_grad():  # the whole text in one go, the loss by PyTorch

@@ -21,7 +21,7 @@ SMALL = ["--hidden-size", "4", "--layers", "1", "--seq-length", "5", "--batch-si
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda metrics, folder: None)
+    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 
 from backtime import UsageError, runtime
 from backtime.cli import sample
-from backtime.data.vocabulary import Vocabulary
-from backtime.runtime.config import LanguageConfig
-from backtime.runtime.files import write_model
+from backtime.data.text.vocabulary import Vocabulary
+from backtime.models.config import LanguageConfig
+from backtime.models.file import ModelFile, write_model
 
 CONFIG = LanguageConfig("lstm", 16, 1, 5)
 
@@ -25,14 +25,15 @@ CONFIG = LanguageConfig("lstm", 16, 1, 5)
 def path(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in CONFIG.shapes().items()}
-    write_model(tmp_path / "model.safetensors", CONFIG, Vocabulary("char", list("abé \n")), tensors)
+    encoding = {"vocabulary": Vocabulary("char", list("abé \n")).to_json()}
+    write_model(tmp_path / "model.safetensors", ModelFile("language", CONFIG, encoding, tensors))
     return tmp_path / "model.safetensors"
 
 
 def run(*arguments: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    sample.add_parser(parser.add_subparsers())
-    return sample.run(parser.parse_args(["sample", *map(str, arguments)]))
+    parser, words = argparse.ArgumentParser(), ["sample", *map(str, arguments)]
+    sample.add_parser(parser.add_subparsers(), words)
+    return sample.run(parser.parse_args(words))
 
 
 def text_of(path: Path, prompt: str = "", **arguments: object) -> str:
@@ -78,7 +79,7 @@ COMMAND = """
 import argparse, sys
 from backtime.cli import sample
 parser = argparse.ArgumentParser()
-sample.add_parser(parser.add_subparsers())
+sample.add_parser(parser.add_subparsers(), sys.argv[1:])
 status = sample.run(parser.parse_args(["sample", *sys.argv[1:]]))
 assert "torch" not in sys.modules
 sys.exit(status)

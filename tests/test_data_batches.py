@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtime.data.batches import Span, Streams, split
+from backtime.data.batching.streams import Span, Streams, split
 from backtime.errors import UsageError
 
 sizes = st.integers(1, 9)

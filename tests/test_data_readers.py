@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtime.data import corpus as corpora
-from backtime.data import readers
-from backtime.data.corpus import find_corpus
-from backtime.data.readers import read_bytes, read_text, whole_words
+from backtime.data.text import corpus as corpora
+from backtime.data.text import readers
+from backtime.data.text.corpus import find_corpus
+from backtime.data.text.readers import read_bytes, read_text, whole_words
 from backtime.errors import UsageError
 
 TEXT = "a€b\r\nçé🙂\rz\u2028e\u0301\n"

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtime.data import readers, token_file, tokens
-from backtime.data.batches import Streams, split
-from backtime.data.token_file import TokenFile
-from backtime.data.tokens import prepare_corpus
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.batching.streams import Streams, split
+from backtime.data.text import readers, token_file, tokens
+from backtime.data.text.token_file import TokenFile
+from backtime.data.text.tokens import prepare_corpus
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 
 TEXT = "Ein Text für den Test: 🙂 äöü\r\nund <unk> mehr\n" * 20
@@ -203,8 +203,8 @@ def test_an_interruption_leaves_nothing_broken(text, tmp_path, monkeypatch, mome
 def test_a_killed_process_leaves_nothing_broken(text, tmp_path):
     code = """
 import os, signal, sys
-from backtime.data import tokens
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text import tokens
+from backtime.data.text.vocabulary import Vocabulary
 def killed(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 Vocabulary.encode = killed
@@ -279,8 +279,8 @@ def test_progress_counts_up_to_the_total(text, tmp_path, monkeypatch, level, pas
 MEMORY = """
 import re, sys
 from pathlib import Path
-from backtime.data.batches import Streams
-from backtime.data.tokens import prepare_corpus
+from backtime.data.batching.streams import Streams
+from backtime.data.text.tokens import prepare_corpus
 def peak():  # not getrusage's: that one starts from the peak of the process that started this one
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 before = peak()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtime.data.counting import WordCounts, count_vocabulary
-from backtime.data.symbols import UnknownSymbolError, split_words
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text.counting import WordCounts, count_vocabulary
+from backtime.data.text.symbols import UnknownSymbolError, split_words
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 
 AWKWARD = [
@@ -193,6 +193,6 @@ def test_bad_arguments_are_refused():
 
 
 def test_the_vocabulary_needs_nothing_heavy():
-    code = "import sys, backtime.data.vocabulary; print(*sys.modules)"
+    code = "import sys, backtime.data.text.vocabulary; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert not {"torch", "hashlib", "backtime.data.tokens", "backtime.kernels"} & set(loaded.split())
+    assert not {"torch", "hashlib", "backtime.data.text.tokens", "backtime.kernels"} & set(loaded.split())

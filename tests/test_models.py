@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional
 
 from backtime import UsageError
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.models import LanguageConfig, LanguageModel, load_model, save_model
 
 V = 6
-VOCABULARY = Vocabulary("char", list("abcde\n"))
+ENCODING = {"vocabulary": Vocabulary("char", list("abcde\n")).to_json()}
 CONFIGS = [
     LanguageConfig("rnn", 5, 1, V, activation="relu"),
     LanguageConfig("gru", 5, 2, V, embedding_size=3),
@@ -99,11 +99,12 @@ def test_saved_and_loaded_is_the_same_model(
 ) -> None:
     model = born(config).to(dtype)
     path = tmp_path / "model.safetensors"
-    save_model(path, model, VOCABULARY)
+    save_model(path, model, "language", ENCODING)
     before = torch.random.get_rng_state()
-    loaded, vocabulary = load_model(path)
+    loaded, file = load_model(path)
     assert torch.equal(torch.random.get_rng_state(), before)  # loading takes no random numbers
-    assert loaded.config == config and vocabulary == VOCABULARY and loaded.training
+    assert loaded.config == config and file.encoding == ENCODING and loaded.training
+    assert file.task == "language"
     ours, theirs = model.state_dict(), loaded.state_dict()
     assert list(ours) == list(theirs)
     assert all(
@@ -117,7 +118,7 @@ def test_saved_and_loaded_is_the_same_model(
 
 def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        save_model(tmp_path / name, born(CONFIGS[1]), VOCABULARY)
+        save_model(tmp_path / name, born(CONFIGS[1]), "language", ENCODING)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
@@ -125,13 +126,14 @@ def test_a_run_folder_stands_for_its_best_model(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected a model file or a run folder"):
         load_model(tmp_path)
     (tmp_path / "best").mkdir()
-    save_model(tmp_path / "best" / "model.safetensors", born(CONFIGS[0]), VOCABULARY)
+    save_model(tmp_path / "best" / "model.safetensors", born(CONFIGS[0]), "language", ENCODING)
     assert load_model(tmp_path)[0].config == CONFIGS[0]
 
 
 def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="vocabulary has 2 symbols; expected vocabulary_size = 6"):
-        save_model(tmp_path / "m", born(CONFIGS[0]), Vocabulary("char", ["a", "b"]))
+        two = {"vocabulary": Vocabulary("char", ["a", "b"]).to_json()}
+        save_model(tmp_path / "m", born(CONFIGS[0]), "language", two)
     assert list(tmp_path.iterdir()) == []
 
 

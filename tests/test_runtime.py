@@ -12,9 +12,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from backtime import UsageError, kernels, runtime
-from backtime.data.vocabulary import Vocabulary
-from backtime.runtime.config import LanguageConfig
-from backtime.runtime.files import read_model, write_model
+from backtime.data.text.vocabulary import Vocabulary
+from backtime.models.config import LanguageConfig
+from backtime.models.file import ModelFile, read_model, write_model
 
 V = 8
 CHARACTERS = Vocabulary("char", list("abcdef \n"))
@@ -30,7 +30,8 @@ CONFIGS = [
 def write(path: Path, config: LanguageConfig = CONFIGS[-1], vocabulary: Vocabulary = CHARACTERS) -> Path:
     rng = np.random.default_rng(0)
     tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in config.shapes().items()}
-    write_model(path, config, vocabulary, tensors)
+    encoding = {"vocabulary": vocabulary.to_json()}
+    write_model(path, ModelFile("language", config, encoding, tensors))
     return path
 
 
@@ -182,14 +183,19 @@ def _metadata(path: Path) -> dict[str, Any]:
     [
         ({}, {"format": None}, "not a backtime model"),
         ({}, {"format": "pt"}, "not a backtime model"),
-        ({}, {"format_version": "2"}, "format version '2' is newer than this backtime; expected 1"),
+        ({}, {"format_version": "3"}, "format version '3' is newer than this backtime; expected 2"),
         ({}, {"format_version": "one"}, "format version 'one' is unknown"),
-        ({}, {"kind": "tagger"}, "a model of kind 'tagger'; expected 'language'"),
+        ({}, {"format_version": "1", "kind": "tagger"}, "a model of kind 'tagger'; expected 'language'"),
+        ({}, {"task": None}, "metadata lacks task"),
+        ({}, {"network": "tagger"}, "the network is 'tagger'; expected one of aligned"),
+        ({}, {"encoding": "[]"}, r"metadata encoding is '\[\]'; expected an object"),
+        ({}, {"encoding": "{"}, "metadata encoding is not JSON"),
         ({}, {"config": None}, "metadata config is not JSON"),
         ({}, {"config": "{}"}, "the configuration lacks cell"),
         ({}, {"config": "[" * 100_000}, "metadata config is not JSON"),
-        ({}, {"vocabulary": '{"level": "char", "symbols": ["a"]}'}, "vocabulary has 1 symbols"),
-        ({}, {"vocabulary": "7"}, "the vocabulary is '7'"),
+        ({}, {"encoding": '{"vocabulary": {"level": "char", "symbols": ["a"]}}'}, "vocabulary has 1 symbols"),
+        ({}, {"encoding": '{"vocabulary": 7}'}, "the vocabulary is '7'"),
+        ({}, {"encoding": "{}"}, "the vocabulary is 'None'"),
         ({"head.bias": None}, {}, "tensor head.bias is missing"),
         ({"head.bias": np.zeros(7, np.float32)}, {}, r"tensor head.bias has shape \(7,\); expected \(8,\)"),
         ({"more": np.zeros(7, np.float32)}, {}, "tensor 'more' does not belong"),

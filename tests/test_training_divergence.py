@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from backtime.cli.main import main
-from backtime.tasks import building, runs
+from backtime.tasks import runs
 from backtime.tasks.language import LanguageTask
 from backtime.training import divergence
-from backtime.training.loop import Trainer
+from backtime.training.run import Run
 from backtime.training.state import RunState
+from backtime.training.task import Task
 
 SIZES = ["--hidden-size", "8", "--layers", "2", "--seq-length", "5", "--batch-size", "4"]
 SMALL = [*SIZES, "--log-every", "5", "--save-every", "10", "--max-steps", "40"]
@@ -25,7 +26,7 @@ SMALL = [*SIZES, "--log-every", "5", "--save-every", "10", "--max-steps", "40"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda metrics, folder: None)
+    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
 
 
 @pytest.fixture
@@ -49,14 +50,14 @@ def plant(monkeypatch: pytest.MonkeyPatch, at: int, fault: Callable[[LanguageTas
     """At training loss number ``at`` let ``fault`` have its way with the loss."""
     true_loss, calls = LanguageTask.loss, 0
 
-    def loss(self: LanguageTask, chunk: int, carried: Any) -> Any:
+    def loss(self: LanguageTask, epoch: int, step: int, carried: Any) -> Any:
         nonlocal calls
-        value, after = true_loss(self, chunk, carried)
+        value, after, count = true_loss(self, epoch, step, carried)
         if torch.is_grad_enabled():
             calls += 1
             if calls == at:
                 value = fault(self, value)
-        return value, after
+        return value, after, count
 
     monkeypatch.setattr(LanguageTask, "loss", loss)
 
@@ -105,7 +106,7 @@ def test_a_broken_gradient_is_found_in_its_layer_and_ends_the_run(
     assert lines[-1].startswith("backtime: training diverged at step 11") and "gave up after 3" in lines[-1]
 
 
-class Unwatched(Trainer):
+class Unwatched(Run):
     """As on a device that is too far away to be asked at each step."""
 
     def __init__(self, *parts: Any) -> None:
@@ -117,7 +118,7 @@ class Unwatched(Trainer):
 def test_where_steps_are_not_watched_the_next_log_line_or_save_notices(
     text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: int
 ) -> None:
-    monkeypatch.setattr(building, "Trainer", Unwatched)
+    monkeypatch.setattr(runs, "Run", Unwatched)
     plant(monkeypatch, at, bad_loss)
     assert train(text) == 0
     message = next(line for line in capsys.readouterr().err.splitlines() if "diverged" in line)
@@ -165,9 +166,17 @@ def test_the_save_itself_is_guarded(
 
 
 def test_the_level_check() -> None:
-    model = torch.nn.Linear(1, 1)
-    state = RunState(horizon=1, step=3, start_loss=4.0)
-    divergence.check_level(state, 9.0, model)
+    class Plain(Task):
+        model = torch.nn.Linear(1, 1)
+
+    class Strict(Plain):
+        def loss_limit(self, start: float) -> float:
+            return start
+
+    task, state = Plain(), RunState(horizon=1, step=3, start_loss=4.0)  # type: ignore[abstract]
+    divergence.check_level(state, 9.0, task)
+    with pytest.raises(divergence.Diverged, match="step 3"):
+        divergence.check_level(state, 4.1, Strict())  # type: ignore[abstract]
     for loss in (9.01, math.nan, math.inf):
         with pytest.raises(divergence.Diverged, match="step 3"):
-            divergence.check_level(state, loss, model)
+            divergence.check_level(state, loss, task)

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from backtime.cli.main import main
 from backtime.tasks import runs
 from backtime.training import checkpoint, saving
+from backtime.training.carried import with_tensors
 from backtime.training.state import RunState
-from backtime.training.task import with_tensors
 
 CLOCK = ("seconds", "tokens_per_second")  # what may differ: how long it took
 SIZES = ["--hidden-size", "8", "--layers", "2", "--seq-length", "5", "--batch-size", "4"]
@@ -25,7 +25,7 @@ SMALL = [*SIZES, "--log-every", "7", "--validate-every", "13"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda metrics, folder: None)
+    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
 
 
 @pytest.fixture

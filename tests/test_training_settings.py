@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backtime.errors import UsageError
-from backtime.training.presets import PRESETS
+from backtime.tasks.language import PRESETS, LanguageSettings
 from backtime.training.schedule import FLOOR, PLATEAU_PATIENCE, after_validation, learning_rate
 from backtime.training.settings import RUN_LENGTH, Settings
 from backtime.training.state import RunState, Window
@@ -36,7 +36,7 @@ IMPOSSIBLE: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
 def test_an_impossible_value_is_named_in_one_line(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"^--{name.replace('_', '-')} is .*; expected [^\n]*$"):
-        Settings(**{name: value})
+        LanguageSettings(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -52,22 +52,22 @@ def test_an_impossible_value_is_named_in_one_line(name: str, value: Any) -> None
 )
 def test_values_that_do_not_go_together(values: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        Settings(**values)
+        LanguageSettings(**values)
 
 
 def test_json_brings_every_field_back() -> None:
-    settings = Settings(cell="gru", lr=0.1 + 0.2, minutes=3.5, reset_after=False)
-    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    settings = LanguageSettings(cell="gru", lr=0.1 + 0.2, minutes=3.5, reset_after=False)
+    assert LanguageSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
     with pytest.raises(UsageError, match="wings"):
-        Settings.from_json({"wings": 2})
+        LanguageSettings.from_json({"wings": 2})
 
 
 def test_a_resume_changes_the_length_alone() -> None:
-    settings = Settings()
+    settings = LanguageSettings()
     for name in RUN_LENGTH:
         assert getattr(settings.resumed_with({name: 7}), name) == 7
     assert settings.resumed_with({"cell": settings.cell}) == settings
-    for field in dataclasses.fields(Settings):
+    for field in dataclasses.fields(LanguageSettings):
         if field.name not in RUN_LENGTH:
             with pytest.raises(UsageError, match=field.name.replace("_", "-")):
                 settings.resumed_with({field.name: "other"})
@@ -75,11 +75,11 @@ def test_a_resume_changes_the_length_alone() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_possible(name: str) -> None:
-    Settings(**PRESETS[name])
+    LanguageSettings(**PRESETS[name])
 
 
 def test_char_rnn_is_char_rnn() -> None:
-    settings = Settings(**PRESETS["char-rnn"])
+    settings = LanguageSettings(**PRESETS["char-rnn"])
     rates = [learning_rate(settings, RunState(horizon=50, epoch=epoch), 1) for epoch in range(13)]
     assert rates[:10] == [2e-3] * 10
     assert rates[10:] == pytest.approx([2e-3 * 0.97, 2e-3 * 0.97**2, 2e-3 * 0.97**3])
@@ -112,13 +112,14 @@ def test_a_rollback_lowers_every_schedule() -> None:
 
 
 def test_the_state_survives_json() -> None:
-    state = RunState(horizon=3, step=5, window=Window([0.1, 1 / 3], [2.5, 1e-9], 1, 0.25), best_loss=2 / 3)
+    state = RunState(horizon=3, step=5, window=Window([0.1, 1 / 3], [4, 5], [2.5, 1e-9], 1, 0.25), best=2 / 3)
     assert RunState.from_json(json.loads(json.dumps(state.to_json()))) == state
 
 
 def test_the_window_averages() -> None:
     window = Window()
     assert (window.loss, window.norm, window.share_clipped) == (None, None, 0.0)
-    for loss, norm, clipped in ((1.0, 2.0, False), (2.0, 6.0, True)):
-        window.add(loss, norm, clipped)
-    assert (window.loss, window.norm, window.share_clipped) == (1.5, 4.0, 0.5)
+    for loss, count, norm, clipped in ((1.0, 3, 2.0, False), (2.0, 1, 6.0, True)):
+        window.add(loss, count, norm, clipped)
+    # the loss over all numbers that it is the mean of, the norm over the steps
+    assert (window.loss, window.count, window.norm, window.share_clipped) == (1.25, 4, 4.0, 0.5)

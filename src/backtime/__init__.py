@@ -6,15 +6,16 @@
 - ``backtime.kernels``    the same functions, on the compiled engine where it can
 - ``backtime.runtime``    load a trained model, step it, sample from it: no PyTorch
 - ``backtime.nn``         PyTorch layers (needs the ``train`` extra; import it by name)
+- ``backtime.tasks``      the jobs: what a model is trained for
 - ``backtime.accelerate``, ``backtime.restore``  the recurrent layers of an existing PyTorch model, and back
+
+This is the front door, above all rooms: nothing inside the package imports through it.
 """
 
-from importlib.metadata import version
 from typing import Any
 
 from backtime.errors import UsageError
-
-__version__ = version("backtime")
+from backtime.version import __version__
 
 __all__ = ["UsageError", "__version__", "accelerate", "restore"]
 

@@ -8,7 +8,8 @@ from backtime.reference.weights import Array, Integers, Weights
 
 _missing: str | None = None
 try:
-    from backtime import _engine, native
+    import backtime._engine as _engine
+    import backtime.native as native
 except ImportError as error:  # a source checkout without a build: the reference still answers
     _missing = str(error)
 else:

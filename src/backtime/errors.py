@@ -7,3 +7,7 @@ class UsageError(ValueError):
     The command line prints the message alone and exits with status 2; a library user catches it as a
     ``ValueError``.
     """
+
+
+class UnknownValueError(UsageError):
+    """Data hold a value (a symbol, a label) that is not among those the model was made with."""

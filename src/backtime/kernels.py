@@ -20,7 +20,7 @@ from backtime.reference.weights import Array, Integers, Weights
 from backtime.stack import Stack
 
 if available():
-    from backtime import native
+    import backtime.native as native
 
 Pair = tuple[State | None, State | None]  # (forward, reverse)
 __all__ = [

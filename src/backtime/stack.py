@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from backtime import backends
+import backtime.backends as backends
 from backtime.errors import UsageError
 from backtime.reference.checks import STATE, check_weights
 from backtime.reference.checks.options import check_names, check_options
@@ -12,7 +12,7 @@ from backtime.reference.layer import CELLS
 from backtime.reference.weights import Array, Integers, Weights, widths
 
 if backends.available():
-    from backtime import native
+    import backtime.native as native
 
 
 class Stack:

@@ -1,1 +1,1 @@
-"""The command line: one file per verb, each with ``add_parser(subparsers)`` and ``run(args)``."""
+"""The command line: one file per verb, each with ``add_parser(subparsers, arguments)`` and ``run(args)``."""

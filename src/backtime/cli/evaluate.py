@@ -1,30 +1,28 @@
-"""``backtime evaluate MODEL TEXT``: how well a model predicts a text; the work is in ``tasks.evaluation``."""
+"""``backtime evaluate MODEL DATA``: how good a model is; the work is in ``tasks.evaluation``."""
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+from backtime.cli.options import add_fields, chosen, task_of_model
 from backtime.errors import UsageError
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the verb."""
+def add_parser(subparsers: Any, arguments: list[str]) -> None:
+    """Add the verb, with the options of the model's task."""
+    kind = task_of_model(arguments)
     parser = subparsers.add_parser(
         "evaluate",
-        help="measure a trained model on a text",
-        description="Print how well a model predicts a text: the mean loss of every symbol but the first.",
+        help="measure a trained model on data",
+        description=f"Print how good a model is on data that it has not seen. Task: {kind.name}.",
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="model file or run folder (its best model)")
-    parser.add_argument("text", metavar="TEXT", type=Path, help="text file, or folder of them")
-    parser.add_argument(
-        "--batch-size", type=int, default=1, metavar="N", help="streams the text is cut into (default 1)"
-    )
-    parser.add_argument(
-        "--seq-length", type=int, default=256, metavar="N", help="time steps at once (default 256)"
-    )
+    parser.add_argument("data", metavar="DATA", type=Path, help="data such as the model was trained on")
+    add_fields(parser, kind.evaluation)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--json", action="store_true", help="print the numbers as one JSON object")
+    parser.set_defaults(kind=kind)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         if error.name != "torch":
             raise
         raise UsageError("evaluate needs PyTorch: pip install 'backtime[train]'") from error
-    scores = evaluate(args.model, args.text, args.batch_size, args.seq_length, args.threads)
+    scores = evaluate(args.model, args.data, args.threads, **chosen(args, args.kind.evaluation))
     if args.json:
         print(json.dumps(scores))
         return 0

@@ -6,13 +6,14 @@ import os
 import sys
 from typing import NoReturn
 
-from backtime import __version__
 from backtime.errors import UsageError
+from backtime.version import __version__
 
 VERBS = {
-    "train": "train a model on a text",
-    "sample": "write text with a trained model",
-    "evaluate": "measure a trained model on a text",
+    "train": "train a model",
+    "sample": "write something new with a trained model",
+    "evaluate": "measure a trained model on data",
+    "predict": "apply a trained model to records",
 }
 BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses; 130 is 128 + SIGINT
 
@@ -47,13 +48,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(arguments: list[str]) -> Parser:
-    parser = Parser(prog="backtime", description="Recurrent neural networks: train, sample, evaluate.")
+    parser = Parser(prog="backtime", description="Recurrent neural networks, from training to use.")
     parser.add_argument("--version", action="version", version=f"backtime {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     for verb, purpose in VERBS.items():
         if verb == wanted:
-            importlib.import_module(f"backtime.cli.{verb}").add_parser(subparsers)
+            importlib.import_module(f"backtime.cli.{verb}").add_parser(subparsers, arguments)
         else:
             subparsers.add_parser(verb, help=purpose)
     return parser

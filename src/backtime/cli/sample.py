@@ -1,4 +1,4 @@
-"""``backtime sample MODEL``: text from a trained model, without PyTorch. See ``backtime.runtime``."""
+"""``backtime sample MODEL``: something new from a trained model. See ``backtime.tasks.load``."""
 
 import argparse
 import io
@@ -9,9 +9,13 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from backtime import kernels, runtime
+import backtime.kernels as kernels
+import backtime.tasks as tasks
+from backtime.cli.options import add_fields, chosen, task_of_model
+from backtime.errors import UsageError
+from backtime.runtime.predictor import Writer
 
 INTERRUPTED = 130  # exit status, 128 + SIGINT
 BATCH = 64  # pieces written at once into a pipe or a file: a flush for each would cost as much as drawing it
@@ -23,49 +27,25 @@ examples:
   backtime sample model.safetensors --prompt "Q: " --stop "Q:" --quiet > answer.txt"""
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the verb."""
+def add_parser(subparsers: Any, arguments: list[str]) -> None:
+    """Add the verb, with the options of the model's task."""
+    kind = task_of_model(arguments)
     parser = subparsers.add_parser(
         "sample",
-        help="write text with a trained model",
-        description="Print the prompt and text that continues it. The text alone goes to stdout.",
+        help="write something new with a trained model",
+        description="Print the prompt and what continues it. That alone goes to stdout.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="model file or run folder (its best model)")
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="text to continue (default: a new line)")
-    parser.add_argument(
-        "--length", type=int, default=1000, metavar="N", help="symbols to draw (default 1000)"
-    )
-    parser.add_argument("--stop", metavar="TEXT", help="end before this text")
-    _add_drawing(parser.add_argument_group("drawing"))
+    if kind.sampling:
+        add_fields(parser, kind.sampling)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads; the text does not depend on it"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead")
     parser.add_argument("--quiet", action="store_true", help="print nothing on stderr")
-
-
-def _add_drawing(group: Any) -> None:
-    group.add_argument(
-        "--temperature",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="below 1 bolder, above 1 wilder; 0 is --greedy",
-    )
-    group.add_argument(
-        "--top-k", type=int, default=0, metavar="N", help="only the N likeliest symbols; 0 is all"
-    )
-    group.add_argument(
-        "--top-p",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="only the likeliest symbols that make up this mass",
-    )
-    group.add_argument("--greedy", action="store_true", help="always the likeliest symbol")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same text (default 0)")
+    parser.set_defaults(kind=kind)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,23 +62,17 @@ def run(args: argparse.Namespace) -> int:
 def _sample(args: argparse.Namespace) -> None:
     if args.threads is not None:
         kernels.set_threads(args.threads)
-    model = runtime.load(args.model)
-    drawn = model.sample(
-        args.prompt,
-        args.length,
-        temperature=args.temperature,
-        top_k=args.top_k,
-        top_p=args.top_p,
-        greedy=args.greedy,
-        stop=args.stop,
-        seed=args.seed,
-    )
+    if args.kind.sampling is None:
+        raise UsageError(f"{args.model}: the task {args.kind.name} has nothing to sample; try predict")
+    options = chosen(args, args.kind.sampling)
+    prompt = options.get("prompt", "")
+    drawn = cast(Writer, tasks.load(args.model)).sample(**options)
     start = time.perf_counter()
-    text = "".join(drawn) if args.json else _print(args.prompt, drawn)
+    text = "".join(drawn) if args.json else _print(prompt, drawn)
     seconds = time.perf_counter() - start
     speed = len(text) / max(seconds, 1e-9)
     if args.json:
-        values = {"prompt": args.prompt, "text": text, "characters": len(text), "seconds": seconds}
+        values = {"prompt": prompt, "text": text, "characters": len(text), "seconds": seconds}
         print(json.dumps(values | {"characters_per_second": speed}), flush=True)
     elif not args.quiet:
         print(f"{len(text):,} characters in {seconds:.2f} s: {speed:,.0f} characters/s", file=sys.stderr)

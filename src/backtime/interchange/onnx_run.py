@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.interchange.onnx import Direction, Node
 from backtime.reference.sequences import Packing
 from backtime.reference.weights import Array, Integers

@@ -1,6 +1,30 @@
-"""Sequence models built of the layers of ``backtime.nn``, and their files."""
+"""The networks, built of the layers of ``backtime.nn``, and the file that keeps one.
 
-from backtime.models.files import load_model, save_model
-from backtime.models.language import LanguageConfig, LanguageModel
+- ``config``   what a network is made of: sizes and options, the tensors that follow from them; no PyTorch
+- ``file``     the model file as arrays; no PyTorch
+- ``aligned``  an output at every step
+- ``saving``   a PyTorch model to its file and back
+
+What needs PyTorch loads when it is asked for, so that the runtime can take ``config`` and ``file`` alone.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from backtime.models.config import LanguageConfig
+
+if TYPE_CHECKING:
+    from backtime.models.aligned import LanguageModel
+    from backtime.models.saving import load_model, save_model
 
 __all__ = ["LanguageConfig", "LanguageModel", "load_model", "save_model"]
+
+
+def __getattr__(name: str) -> Any:
+    """The parts that need PyTorch."""
+    if name == "LanguageModel":
+        from backtime.models import aligned as part
+    elif name in ("load_model", "save_model"):
+        from backtime.models import saving as part  # type: ignore[no-redef]
+    else:
+        raise AttributeError(f"module 'backtime.models' has no attribute {name!r}")
+    return getattr(part, name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from backtime import _engine
+import backtime._engine as _engine
 from backtime.reference.weights import Array, Integers
 
 SMALL = 8192  # elements: at most 64 kB, which the C library keeps for the next call of its own accord

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backtime import _engine
+import backtime._engine as _engine
 from backtime.native.arrays import empty
 from backtime.reference.weights import Array
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from backtime import _engine
+import backtime._engine as _engine
 from backtime.native.arrays import contiguous, empty_like, split_input
 from backtime.native.options import engine_options, kernel
 from backtime.reference.weights import Array, Integers, Weights

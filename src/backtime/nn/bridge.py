@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.nn.tensors import Call, States
 from backtime.reference.weights import Array
 from backtime.reference.weights import Weights as Arrays

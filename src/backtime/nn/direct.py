@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.dlpack import to_dlpack  # type: ignore[attr-defined]  # public, if not in its __all__
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.nn.tensors import Call, States
 
 if kernels.available():

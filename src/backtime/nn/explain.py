@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.nn import fused, paths
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import Function
 from torch.nn import functional
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.errors import UsageError
 from backtime.nn import check
 from backtime.nn.bridge import array, tensors

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.nn.bridge import array, forward_tensors, optional, own_biases
 from backtime.nn.tensors import Call, States, Weights
 

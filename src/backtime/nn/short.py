@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.nn import autograd, paths
 from backtime.nn.tensors import Call, States
 

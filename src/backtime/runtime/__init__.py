@@ -5,7 +5,7 @@
 >>> print("".join(model.sample("ROMEO:", length=200, temperature=0.8, seed=1)))
 """
 
-from backtime.runtime.config import LanguageConfig
+from backtime.models.config import LanguageConfig
 from backtime.runtime.model import Model, Stream, load
 
 __all__ = ["LanguageConfig", "Model", "Stream", "load"]

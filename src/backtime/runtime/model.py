@@ -1,17 +1,21 @@
 """A trained language model on NumPy and the engine alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
-from backtime import kernels
-from backtime.data.symbols import UnknownSymbolError
-from backtime.data.vocabulary import Vocabulary
+import backtime.kernels as kernels
+from backtime.data.text.lines import read_lines
+from backtime.data.text.symbols import UnknownSymbolError
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
+from backtime.models.config import LanguageConfig
+from backtime.models.file import ModelFile, PathLike, read_model
 from backtime.reference.weights import Array, Weights
-from backtime.runtime.config import LanguageConfig
-from backtime.runtime.files import ModelFile, PathLike, read_model
+from backtime.runtime.predictor import Row
 from backtime.runtime.sample import Sampler, StopString
+from backtime.runtime.scores import score_line
 
 State = list[Array]  # as kernels.Stack has it: for each layer h, and c for the LSTM, each (1, H)
 
@@ -25,12 +29,17 @@ def load(path: PathLike, backend: str = "auto") -> "Model":
 
 
 class Model:
-    """A language model to step and to sample from; ``config`` and ``vocabulary`` say what it is."""
+    """A language model to step, to sample from and to score text with.
+
+    ``config`` and ``vocabulary`` say what it is.
+    """
 
     def __init__(self, file: ModelFile, backend: str = "auto") -> None:
         """Prepare the weights for stepping."""
+        if not isinstance(file.config, LanguageConfig):
+            raise UsageError(f"a model for the task {file.task!r}; expected one that reads and writes text")
         self.config: LanguageConfig = file.config
-        self.vocabulary: Vocabulary = file.vocabulary
+        self.vocabulary = Vocabulary.from_json(file.encoding["vocabulary"])
         tensors, layers = file.tensors, range(file.config.layers)
         parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         embedding = tensors["head.weight"] if self.config.tie_weights else tensors.get("embedding.weight")
@@ -73,6 +82,22 @@ class Model:
         gate = None if stop is None else StopString(stop)
         pieces = self._pieces(self._encode(prompt), bool(prompt), length, sampler)
         return pieces if gate is None else _until(gate, pieces)
+
+    def read(self, source: Path | None) -> Iterator[str]:
+        """The lines of a text file, or of standard input: the records of ``predict``."""
+        return read_lines(source)
+
+    def predict(self, records: Iterable[str]) -> Iterator[Row]:
+        """For each line of text how likely it is, and what would follow: see ``scores.score_line``.
+
+        Lines do not depend on each other. Raises ``UsageError`` naming the line that has a character which
+        the vocabulary lacks.
+        """
+        for number, text in enumerate(records, 1):
+            try:
+                yield {"line": number, **score_line(self.stream().step, self.vocabulary, text)}
+            except UnknownSymbolError as error:
+                raise UsageError(f"line {number}: {error}") from error
 
     def _encode(self, prompt: str) -> list[int]:
         try:

@@ -1,1 +1,53 @@
-"""Jobs: what the data looks like, which model learns it, and what is told to people."""
+"""The tasks: what a model is trained for. One file each, and one line in ``TASKS``.
+
+``base`` says what a task is; ``runs``, ``summary`` and ``evaluation`` are the machinery that all of them
+share. Nothing here needs PyTorch before a model is trained or evaluated.
+
+>>> from backtime import tasks
+>>> model = tasks.load("runs/book-lstm-1")
+>>> for row in model.predict(["to be or not to be"]):
+...     print(row["loss"])
+"""
+
+import importlib
+from typing import NamedTuple
+
+from backtime.errors import UsageError
+from backtime.models.file import PathLike, read_model
+from backtime.runtime.predictor import Predictor
+from backtime.tasks.base import TaskKind
+
+__all__ = ["DEFAULT", "TASKS", "Entry", "TaskKind", "find", "load"]
+
+
+class Entry(NamedTuple):
+    """A line of the table: what the task does, and the module that has its ``KIND``."""
+
+    help: str
+    module: str
+
+
+TASKS: dict[str, Entry] = {
+    "language": Entry("predict a text, symbol by symbol", "backtime.tasks.language"),
+}
+DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 0.1.0, which had no other
+
+
+def find(name: str) -> TaskKind:
+    """The task of that name; raises ``UsageError`` when there is none."""
+    if name not in TASKS:
+        raise UsageError(f"the task is {name[:40]!r}; expected one of {', '.join(TASKS)}")
+    kind: TaskKind = importlib.import_module(TASKS[name].module).KIND
+    return kind
+
+
+def load(path: PathLike) -> Predictor:
+    """The model in a file, or the best one of a run folder, ready to predict, whatever its task.
+
+    Raises ``UsageError``, in one line, when there is none or it is damaged.
+    """
+    file = read_model(path)
+    try:
+        return find(file.task).predictor(file)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error

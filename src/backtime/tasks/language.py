@@ -1,84 +1,299 @@
 """Language modelling: predict each symbol of a text from those before it."""
 
+from __future__ import annotations
+
 import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from backtime.data.batches import Chunk, Span, Streams, TokenRow
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.batching.streams import Streams, TokenRow, split
+from backtime.data.text.corpus import find_corpus
+from backtime.data.text.readers import read_text
+from backtime.data.text.symbols import LEVELS
+from backtime.data.text.token_file import TokenFile
+from backtime.data.text.tokens import prepare_corpus
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
-from backtime.models.files import save_model
-from backtime.models.language import LanguageConfig, LanguageModel
-from backtime.training.progress import Measure
-from backtime.training.settings import Settings
-from backtime.training.task import Carried, tensors_of, with_tensors
+from backtime.fields import check, described
+from backtime.models.config import LanguageConfig
+from backtime.models.file import ModelFile
+from backtime.runtime.model import Model
+from backtime.tasks.base import Scores, TaskKind, Tell
+from backtime.tasks.network import RecurrentSettings
+from backtime.training.metrics import Measure, Metric
+from backtime.training.settings import DATA, NETWORK, STEPS
+from backtime.training.task import Carried, Task
 
+if TYPE_CHECKING:
+    import torch
+
+    from backtime.models.aligned import LanguageModel
+
+LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
 MEASURES = {
-    "char": Measure("bits/char", lambda loss: loss / math.log(2)),
-    "byte": Measure("bits/byte", lambda loss: loss / math.log(2)),
-    "word": Measure(
-        "perplexity", lambda loss: math.exp(min(loss, 700.0))
-    ),  # exp(710) is infinity's neighbour
+    "char": Measure("bits/char", lambda loss: loss / LN_2),
+    "byte": Measure("bits/byte", lambda loss: loss / LN_2),
+    "word": Measure("perplexity", lambda loss: math.exp(min(loss, MOST))),
+}
+NETWORK_FIELDS = (
+    *("cell", "hidden_size", "layers", "embedding_size"),
+    *("tie_weights", "activation", "reset_after"),
+)
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # a small model in about four minutes on two cores
+    "demo": {
+        "cell": "gru",
+        "hidden_size": 128,
+        "layers": 1,
+        "seq_length": 64,
+        "batch_size": 32,
+        "optimizer": "adam",
+        "lr": 4e-3,
+        "minutes": 4.0,
+        "log_every": 200,
+    },
+    # the defaults of Karpathy's char-rnn (2015)
+    "char-rnn": {
+        "cell": "lstm",
+        "hidden_size": 128,
+        "layers": 2,
+        "seq_length": 50,
+        "batch_size": 50,
+        "optimizer": "rmsprop",
+        "lr": 2e-3,
+        "schedule": "exponential",
+        "grad_clip": 5.0,
+        "epochs": 50,
+        "validation_fraction": 0.05,
+    },
+    # under 1.55 nats a character on the tiny Shakespeare text within ten minutes on two cores
+    "shakespeare": {
+        "cell": "lstm",
+        "hidden_size": 256,
+        "layers": 2,
+        "seq_length": 64,
+        "batch_size": 32,
+        "dropout": 0.2,
+        "optimizer": "adam",
+        "lr": 3e-3,
+        "schedule": "cosine",
+        "warmup": 100,
+        "epochs": 12,
+        "minutes": 10.0,
+    },
 }
 
+EXAMPLES = """\
+examples:
+  backtime train                                     the default corpus and network
+  backtime train book.txt --preset demo              a small model in about four minutes
+  backtime train book.txt --cell gru --hidden-size 512 --dropout 0.3 --minutes 60
+  backtime train --resume runs/book-gru-1 --epochs 30"""
 
-class LanguageTask:
+
+@dataclass(frozen=True)
+class LanguageSettings(RecurrentSettings):
+    """A run that learns a text."""
+
+    level: str = described("char", "what a symbol is", group=DATA, choices=LEVELS)
+    vocabulary_size: int = described(10_000, "word level: number of words kept", group=DATA, least=1)
+    embedding_size: int = described(
+        0, "size of learned symbol vectors; 0 feeds symbols one-hot", group=NETWORK, least=0
+    )
+    tie_weights: bool = described(False, "share embedding and output weights", group=NETWORK)
+    seq_length: int = described(64, "time steps a gradient goes back", group=STEPS, least=1)
+
+    def __post_init__(self) -> None:
+        """Check what means something only together."""
+        super().__post_init__()
+        if self.tie_weights and self.embedding_size != self.hidden_size:
+            raise UsageError(
+                f"--tie-weights with --embedding-size {self.embedding_size} and --hidden-size "
+                f"{self.hidden_size}; expected equal sizes"
+            )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a text is read for ``backtime evaluate``."""
+
+    batch_size: int = described(1, "streams the text is cut into", least=1)
+    seq_length: int = described(256, "time steps at once", least=1)
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        check(self)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How text is drawn; see ``backtime.runtime.Model.sample``, which checks it."""
+
+    prompt: str = described("", "text to continue (default: a new line)")
+    length: int = described(1000, "symbols to draw")
+    stop: str | None = described(None, "end before this text")
+    temperature: float = described(1.0, "below 1 bolder, above 1 wilder; 0 is --greedy", group="drawing")
+    top_k: int = described(0, "only the N likeliest symbols; 0 is all", group="drawing")
+    top_p: float = described(1.0, "only the likeliest symbols that make up this mass", group="drawing")
+    greedy: bool = described(False, "always the likeliest symbol", group="drawing")
+    seed: int = described(0, "same seed, same text", group="drawing")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as tokens, and their vocabulary."""
+
+    tokens: TokenFile
+    vocabulary: Vocabulary
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the tokens."""
+        return self.tokens.fingerprint
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """The vocabulary."""
+        return {"vocabulary": self.vocabulary.to_json()}
+
+    def describe(self) -> str:
+        """Tokens and symbols."""
+        return f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols"
+
+
+class LanguageTask(Task):
     """A model on a text: the training part in B streams, the validation part to its last token.
 
     Raises ``UsageError`` when a part is too short.
     """
 
-    def __init__(
-        self, model: LanguageModel, vocabulary: Vocabulary, parts: tuple[Span, Span], settings: Settings
-    ) -> None:
-        """``parts`` are the training and the validation part (see ``data.batches.split``)."""
-        self.model, self.vocabulary, self.settings = model, vocabulary, settings
-        self.device = next(model.parameters()).device
-        self.streams = Streams(parts[0], settings.batch_size, settings.seq_length)
-        self.held_out = parts[1] if len(parts[1]) else None
+    def __init__(self, model: LanguageModel, data: Text, settings: LanguageSettings) -> None:
+        """Split the text and lay the streams out."""
+        self.network, self.data, self.settings = model, data, settings
+        training, held_out = split(data.tokens, settings.validation_fraction)
+        self.streams = Streams(training, settings.batch_size, settings.seq_length)
+        self.held_out = held_out if len(held_out) else None
         if self.held_out is not None and len(self.held_out) < 2:
             raise UsageError(
                 f"--validation-fraction {settings.validation_fraction} leaves 1 token to validate on; "
                 "expected 0 or at least 2 tokens: raise it"
             )
         self.steps_per_epoch = len(self.streams)
-        self.tokens_per_step = settings.batch_size * settings.seq_length
+        self.metrics = KIND.metrics(settings)
+
+    @property
+    def model(self) -> LanguageModel:
+        """The language model."""
+        return self.network
 
     def initial_state(self) -> Carried:
         """Zeros for each stream."""
         return self.model.initial_state(self.settings.batch_size)
 
-    def loss(self, chunk: int, carried: Carried) -> tuple[torch.Tensor, Carried]:
-        """Mean loss of a chunk of the training part, nats a token, and the state after it."""
-        x, targets = on_device(self.streams.chunk(chunk), self.device)
-        loss, after = self.model.loss(x, targets, carried)
-        return loss, after
+    def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
+        """Mean loss of a chunk of the training part, nats a token; every epoch reads the same chunks."""
+        from backtime.training.devices import tensors
 
-    def validate(self) -> float | None:
+        x, targets = tensors(self.streams.chunk(step), self.model)
+        loss, after = self.model.loss(x, targets, carried)
+        return loss, after, targets.numel()
+
+    def validate(self) -> dict[str, float]:
         """Mean loss of the validation part, nats a token, in eval mode, its state carried from zeros."""
         if self.held_out is None:
-            return None
-        return text_loss(self.model, self.held_out, self.settings.batch_size, self.settings.seq_length)
+            return {}
+        sizes = self.settings.batch_size, self.settings.seq_length
+        return {"loss": text_loss(self.model, self.held_out, *sizes)}
 
     def save_model(self, path: Path) -> None:
         """Write the model file."""
-        save_model(path, self.model, self.vocabulary)
+        from backtime.models.saving import save_model
+
+        save_model(path, self.model, KIND.name, self.data.encoding)
 
 
-def language_config(settings: Settings, vocabulary_size: int) -> LanguageConfig:
-    """The network that the settings ask for."""
-    return LanguageConfig(
-        cell=settings.cell,
-        hidden_size=settings.hidden_size,
-        layers=settings.layers,
-        vocabulary_size=vocabulary_size,
-        embedding_size=settings.embedding_size,
-        dropout=settings.dropout,
-        tie_weights=settings.tie_weights,
-        activation=settings.activation,
-        reset_after=settings.reset_after,
-    )
+class LanguageKind(TaskKind):
+    """Language modelling."""
+
+    name = "language"
+    settings, evaluation, sampling = LanguageSettings, Evaluation, Sampling
+    presets, examples = PRESETS, EXAMPLES
+    data, default_data = "text file or folder (default: the sources of Python's standard library)", "python"
+
+    def metrics(self, settings: LanguageSettings) -> tuple[Metric, ...]:
+        """The loss alone; people read it in bits, or as perplexity."""
+        return (Metric("loss", "nats a token", measure=MEASURES[settings.level]),)
+
+    def prepare(
+        self,
+        source: Path | None,
+        settings: LanguageSettings,
+        folder: Path,
+        encoding: dict[str, Any] | None,
+        tell: Tell,
+    ) -> Text:
+        """The text as numbers, in ``tokens.bin`` of the folder."""
+        known = None if encoding is None else Vocabulary.from_json(encoding["vocabulary"])
+        size = settings.vocabulary_size
+        tokens, vocabulary = prepare_corpus(
+            source, folder, settings.level, size, known, progress=_reading(tell)
+        )
+        return Text(tokens, vocabulary)
+
+    def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
+        """The language model that the settings ask for."""
+        from backtime.models.aligned import LanguageModel
+        from backtime.models.saving import build_model
+        from backtime.training.devices import on_device
+
+        model = LanguageModel(_config(settings, len(data.vocabulary)))
+        if start:
+            model.load_state_dict(build_model(start).state_dict())
+        return LanguageTask(on_device(model, settings.device), data, settings)
+
+    def fixed_by(self, start: ModelFile) -> dict[str, Any]:
+        """Network, level and vocabulary."""
+        vocabulary = Vocabulary.from_json(start.encoding["vocabulary"])
+        fixed = {name: getattr(start.config, name) for name in NETWORK_FIELDS} | {"level": vocabulary.level}
+        if vocabulary.level == "word":
+            fixed["vocabulary_size"] = len(vocabulary)
+        return fixed
+
+    def evaluate(self, model: ModelFile, source: Path, options: Evaluation, folder: Path) -> Scores:
+        """Scores of the model on a text, every token but the first counted once.
+
+        - ``loss``: nats a token; ``perplexity``: its exponential
+        - ``bits_per_character``; at byte and word level also ``bits_per_byte`` or ``bits_per_word``, a
+          token's share. The first is the second times tokens and divided by characters of the text.
+        - ``tokens`` and ``characters`` of the text
+
+        ``batch_size`` streams are read side by side, each from a zero state; 1 reads the text as one.
+        """
+        from backtime.models.saving import build_model
+
+        vocabulary = Vocabulary.from_json(model.encoding["vocabulary"])
+        tokens, _ = prepare_corpus(source, folder, vocabulary=vocabulary)
+        if len(tokens) < 2:
+            raise UsageError(f"{source} has {len(tokens)} token; expected at least 2: one to predict another")
+        loss = text_loss(build_model(model), tokens, options.batch_size, options.seq_length)
+        count, level, bits = len(tokens), vocabulary.level, loss / LN_2
+        characters = count if level == "char" else sum(map(len, read_text(find_corpus(source, level))))
+        scores: Scores = {"loss": loss, "perplexity": math.exp(min(loss, MOST))}
+        if level != "char":
+            scores[f"bits_per_{level}"] = bits
+        sizes = {"tokens": count, "characters": characters}
+        return scores | {"bits_per_character": bits * count / characters, **sizes}
+
+    def predictor(self, model: ModelFile) -> Model:
+        """The runtime's model: it scores lines of text and writes text, without PyTorch."""
+        return Model(model)
+
+
+KIND = LanguageKind()
 
 
 def text_loss(model: LanguageModel, tokens: TokenRow, batch_size: int, seq_length: int) -> float:
@@ -87,25 +302,33 @@ def text_loss(model: LanguageModel, tokens: TokenRow, batch_size: int, seq_lengt
     The text is cut into ``batch_size`` streams (fewer when it is short), each read from a zero state to
     its end.
     """
+    from backtime.training.carried import first_sequences
+    from backtime.training.devices import measuring, tensors
+
     streams = Streams(tokens, batch_size, seq_length, exact=True)
-    device = next(model.parameters()).device
     carried, total = model.initial_state(streams.batch_size), 0.0
-    model.eval()
-    with torch.no_grad():
+    with measuring(model):
         for chunk in streams:
-            x, targets = on_device(chunk, device)
-            carried = first_streams(carried, x.shape[1])
+            x, targets = tensors(chunk, model)
+            carried = first_sequences(carried, x.shape[1])
             loss, carried = model.loss(x, targets, carried)
             total += loss.item() * targets.numel()
     return total / streams.targets_total
 
 
-def first_streams(carried: Carried, B: int) -> Carried:
-    """The state of the first ``B`` streams: the last chunk of an exact text may have fewer."""
-    return with_tensors(carried, [tensor[..., :B, :].contiguous() for tensor in tensors_of(carried)])
+def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:
+    chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
+    return LanguageConfig(vocabulary_size=vocabulary_size, **chosen)
 
 
-def on_device(chunk: Chunk, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and targets (T, B) as tensors."""
-    x, targets = chunk
-    return torch.from_numpy(x).to(device), torch.from_numpy(targets).to(device)
+def _reading(tell: Tell) -> Callable[[int, int], None]:
+    """Tells once that a corpus is being read, if it takes more than a moment."""
+    started, told = time.perf_counter(), False
+
+    def tick(done: int, total: int) -> None:
+        nonlocal told
+        if not told and time.perf_counter() > started + 2:
+            tell(f"reading the text, {total / 1e6:,.0f} MB in all")
+            told = True
+
+    return tick

@@ -1,35 +1,37 @@
-"""``backtime train`` from its options to its last line: a new run, or one that goes on."""
+"""``backtime train`` from its options to its last line: a new run, or one that goes on, of any task."""
 
+import random
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backtime import __version__
-from backtime.data.tokens import prepare_corpus
-from backtime.data.vocabulary import Vocabulary
-from backtime.errors import UsageError
-from backtime.files import write_json_atomic
-from backtime.models.files import load_model
-from backtime.tasks.building import Start, make_trainer, reading, same_corpus
-from backtime.tasks.language import MEASURES
-from backtime.tasks.summary import print_summary
-from backtime.training import saving
-from backtime.training.curves import draw_curves
-from backtime.training.loop import Trainer
-from backtime.training.progress import choose_progress
-from backtime.training.run_folder import RunFolder
-from backtime.training.settings import Settings, option
-from backtime.training.signals import StopSignals
+import numpy as np
+import torch
 
-NETWORK = ("cell", "hidden_size", "layers", "embedding_size", "tie_weights", "activation", "reset_after")
+from backtime.errors import UnknownValueError, UsageError
+from backtime.fields import flag
+from backtime.models.file import ModelFile, read_model
+from backtime.tasks import DEFAULT, find
+from backtime.tasks.base import Data, TaskKind
+from backtime.tasks.summary import print_summary
+from backtime.training import loop, saving
+from backtime.training.curves import draw_curves
+from backtime.training.progress import Progress, choose_progress
+from backtime.training.run import Run
+from backtime.training.run_folder import RunFolder
+from backtime.training.settings import Settings
+from backtime.training.signals import StopSignals
+from backtime.training.threads import share_threads, use_threads
+from backtime.version import __version__
 
 
 @dataclass(frozen=True)
 class Request:
     """The command line: ``given`` are the settings named there, ``preset`` those they override."""
 
-    corpus: Path | None = None  # None: the default corpus, or in a resume the run's
+    task: str | None = None  # None: the default one, or in a resume the run's
+    data: Path | None = None  # None: the task's default, or in a resume the run's
     given: dict[str, Any] = field(default_factory=dict)
     preset: dict[str, Any] = field(default_factory=dict)
     out: Path | None = None
@@ -44,105 +46,153 @@ def train(request: Request) -> int:
     Until its first save is on the disk the run does not exist: what goes wrong before leaves no folder
     behind.
     """
-    start = load_model(request.init_from) if request.init_from else None
-    settings = _settings(request, start)
-    with StopSignals() as signals, closing(_claim(request, settings)) as folder:
+    kind = find(request.task or DEFAULT)
+    if not (request.data or kind.default_data):
+        raise UsageError(f"--task {kind.name} needs DATA: {kind.data}")
+    start = _start(kind, request)
+    settings = _settings(kind, request, start)
+    with StopSignals() as signals, closing(_claim(kind, request, settings)) as folder:
         try:
-            trainer = _begin(request, settings, folder, start, signals)
+            run = _begin(kind, request, settings, folder, start, signals)
         except BaseException:
             folder.discard()
             raise
-        return _finish(trainer, request)
+        return _finish(kind, run, request)
 
 
 def resume(path: Path, request: Request) -> int:
     """Go on with the run in ``path``, exactly from its last save; returns as ``train`` does."""
     with StopSignals() as signals, closing(RunFolder.open(path)) as folder:
         config = folder.config()
-        settings = Settings.from_json(config["settings"]).resumed_with(request.given)
-        known = Vocabulary.from_json(folder.vocabulary())
-        saved_corpus = Path(config["corpus"]) if config["corpus"] else None
-        progress = choose_progress(MEASURES[settings.level], request.quiet, request.as_json)
-        tokens = same_corpus(request.corpus or saved_corpus, folder, known, config["fingerprint"])
-        trainer = make_trainer(settings, folder, tokens, known, None, progress, signals)
-        saving.resume(trainer)
+        kind = find(str(config.get("task", DEFAULT)))
+        if request.task not in (None, kind.name):
+            raise UsageError(f"--task {request.task} conflicts with the run's {kind.name}")
+        settings = kind.settings.from_json(config["settings"]).resumed_with(request.given)
+        progress = choose_progress(kind.metrics(settings), request.quiet, request.as_json)
+        source = request.data or (Path(config["data"]) if config["data"] else None)
+        data = _same_data(kind, source, settings, folder, config, progress)
+        run = make_run(kind, data, settings, folder, None, progress, signals)
+        saving.resume(run)
         folder.write_config({**config, "settings": settings.to_json()})
-        if reason := trainer.reason_to_stop():
+        if reason := loop.reason_to_stop(run):
             progress.note(
-                f"nothing to do: the run has reached its {option(reason)}; give a larger one to go on"
+                f"nothing to do: the run has reached its {flag(reason)}; give a larger one to go on"
             )
         else:
-            progress.note(f"going on from step {trainer.state.step} in {path}")
-        return _finish(trainer, request)
+            progress.note(f"going on from step {run.state.step} in {path}")
+        return _finish(kind, run, request)
 
 
-def _settings(request: Request, start: Start | None) -> Settings:
+def make_run(
+    kind: TaskKind,
+    data: Data,
+    settings: Settings,
+    folder: RunFolder,
+    start: ModelFile | None,
+    progress: Progress,
+    signals: StopSignals,
+) -> Run:
+    """The run before its first step, all random numbers drawn from the seed."""
+    use_threads(settings.threads)
+    random.seed(settings.seed)
+    np.random.seed(settings.seed)
+    torch.manual_seed(settings.seed)
+    task = kind.build(data, settings, start)
+    share_threads(task.model)
+    return Run(task, settings, folder, progress, signals)
+
+
+def _start(kind: TaskKind, request: Request) -> ModelFile | None:
+    if request.init_from is None:
+        return None
+    start = read_model(request.init_from)
+    if start.task != kind.name:
+        raise UsageError(f"--init-from {request.init_from} is of the task {start.task}, not {kind.name}")
+    return start
+
+
+def _settings(kind: TaskKind, request: Request, start: ModelFile | None) -> Settings:
     """Preset, then what was given; the network of ``--init-from`` is fixed."""
-    if start is None:
-        return Settings(**{**request.preset, **request.given})
-    model, vocabulary = start
-    fixed = {name: getattr(model.config, name) for name in NETWORK} | {"level": vocabulary.level}
-    if vocabulary.level == "word":
-        fixed["vocabulary_size"] = len(vocabulary)
+    fixed = kind.fixed_by(start) if start else {}
     for name, value in request.given.items():
-        if value != fixed.get(name, value):
+        if name in fixed and value != fixed[name]:
             raise UsageError(
-                f"{option(name)} {value} conflicts with {fixed[name]} of --init-from {request.init_from}"
+                f"{flag(name)} {value} conflicts with {fixed[name]} of --init-from {request.init_from}"
             )
-    return Settings(**{**request.preset, **request.given, **fixed})
+    return kind.settings(**{**request.preset, **request.given, **fixed})
 
 
-def _claim(request: Request, settings: Settings) -> RunFolder:
+def _claim(kind: TaskKind, request: Request, settings: Settings) -> RunFolder:
     if request.out:
         return RunFolder.create(request.out)
-    name = request.corpus.resolve().stem if request.corpus else "python"
-    return RunFolder.create_next(Path("runs"), f"{'-'.join(name.split())}-{settings.cell}")
+    name = request.data.resolve().stem if request.data else kind.default_data
+    return RunFolder.create_next(Path("runs"), f"{'-'.join(name.split())}-{settings.label}")
 
 
 def _begin(
-    request: Request, settings: Settings, folder: RunFolder, start: Start | None, signals: StopSignals
-) -> Trainer:
-    progress = choose_progress(MEASURES[settings.level], request.quiet, request.as_json)
-    known = start[1] if start else None
-    tokens, vocabulary = prepare_corpus(
-        request.corpus,
-        folder.path,
-        settings.level,
-        settings.vocabulary_size,
-        known,
-        progress=reading(progress),
-    )
-    trainer = make_trainer(settings, folder, tokens, vocabulary, start, progress, signals)
-    write_json_atomic(folder.vocabulary_file, vocabulary.to_json())
+    kind: TaskKind,
+    request: Request,
+    settings: Settings,
+    folder: RunFolder,
+    start: ModelFile | None,
+    signals: StopSignals,
+) -> Run:
+    progress = choose_progress(kind.metrics(settings), request.quiet, request.as_json)
+    known = start.encoding if start else None
+    data = kind.prepare(request.data, settings, folder.path, known, progress.note)
+    run = make_run(kind, data, settings, folder, start, progress, signals)
+    folder.write_encoding(data.encoding)
     folder.make_places()
-    saving.begin(trainer)
+    saving.begin(run)
     folder.write_config(
         {
             "backtime": __version__,
-            "corpus": str(request.corpus.resolve()) if request.corpus else None,
-            "fingerprint": tokens.fingerprint,
-            "tokens": len(tokens),
+            "task": kind.name,
+            "data": str(request.data.resolve()) if request.data else None,
+            "about": data.describe(),
+            "fingerprint": data.fingerprint,
+            "encoding": list(data.encoding),
             "init_from": str(request.init_from.resolve()) if request.init_from else None,
             "settings": settings.to_json(),
         }
     )
     progress.note(
-        f"{len(tokens):,} tokens of {len(vocabulary)} symbols, "
-        f"{trainer.task.steps_per_epoch:,} steps an epoch, "
-        f"{sum(p.numel() for p in trainer.model.parameters()):,} weights, in {folder.path}"
+        f"{data.describe()}, {run.task.steps_per_epoch:,} steps an epoch, "
+        f"{sum(p.numel() for p in run.model.parameters()):,} weights, in {folder.path}"
     )
-    return trainer
+    return run
 
 
-def _finish(trainer: Trainer, request: Request) -> int:
+def _same_data(
+    kind: TaskKind,
+    source: Path | None,
+    settings: Settings,
+    folder: RunFolder,
+    config: dict[str, Any],
+    progress: Progress,
+) -> Data:
+    """The data, if they are those that the run began with."""
+    known = folder.encoding(config["encoding"])
+    try:
+        data = kind.prepare(source, settings, folder.path, known, progress.note)
+        same = data.fingerprint == config["fingerprint"]
+    except UnknownValueError:
+        same = False
+    if not same:
+        name = source or "the default data"
+        raise UsageError(f"{name} has changed since {folder.path} began; a resume needs the same data")
+    return data
+
+
+def _finish(kind: TaskKind, run: Run, request: Request) -> int:
     """Train to the end; then the curves and the summary."""
-    progress, folder, signals = trainer.progress, trainer.folder, trainer.signals
+    progress, folder, signals = run.progress, run.folder, run.signals
     progress.start()
     try:
-        reason = trainer.run()
+        reason = loop.train(run)
     finally:
         progress.stop()
-    if problem := draw_curves(folder.metrics(), folder.path):
+    if problem := draw_curves(folder.metrics(), folder.path, run.task.metrics):
         progress.note(problem)
-    print_summary(trainer, reason, request.quiet, request.as_json)
+    print_summary(run, "sample" if kind.sampling else "predict", reason, request.quiet, request.as_json)
     return 128 + signals.received if reason == "interrupt" and signals.received else 0

@@ -4,25 +4,27 @@ import json
 import shlex
 from typing import Any
 
-from backtime.tasks.language import MEASURES
-from backtime.training.loop import Trainer
+from backtime.training.run import Run
 
 
-def print_summary(trainer: Trainer, reason: str, quiet: bool, as_json: bool) -> None:
-    """Print the summary for people, which ``quiet`` leaves out, or as one JSON object."""
-    facts = _facts(trainer, reason)
+def print_summary(run: Run, verb: str, reason: str, quiet: bool, as_json: bool) -> None:
+    """Print the summary for people, which ``quiet`` leaves out, or as one JSON object.
+
+    ``verb`` is what to try next with the model.
+    """
+    facts = _facts(run, verb, reason)
     if as_json:
         print(json.dumps(facts), flush=True)
         return
     if reason == "interrupt":
-        trainer.progress.note(f"stopped at step {facts['step']} and saved; go on with: {facts['resume']}")
+        run.progress.note(f"stopped at step {facts['step']} and saved; go on with: {facts['resume']}")
     if not quiet:
-        for name in ("run", "best", "model", "sample"):
-            print(f"{name:<7} {facts[name] if name != 'best' else _best(trainer)}")
+        for name in ("run", "best", "model", verb):
+            print(f"{name:<7} {facts[name] if name != 'best' else _best(run)}")
 
 
-def _facts(trainer: Trainer, reason: str) -> dict[str, Any]:
-    state, folder = trainer.state, trainer.folder
+def _facts(run: Run, verb: str, reason: str) -> dict[str, Any]:
+    state, folder = run.state, run.folder
     path = shlex.quote(str(folder.path))
     return {
         "run": str(folder.path),
@@ -30,18 +32,18 @@ def _facts(trainer: Trainer, reason: str) -> dict[str, Any]:
         "step": state.step,
         "tokens": state.tokens,
         "seconds": round(state.seconds, 3),
-        "best_val_loss": state.best_loss,
+        f"best_val_{run.main.name}": state.best,
         "best_step": state.best_step,
         "rollbacks": state.rollbacks,
         "model": str(folder.best_model),
-        "sample": f"backtime sample {path}",
+        verb: f"backtime {verb} {path}",
         "resume": f"backtime train --resume {path}",
     }
 
 
-def _best(trainer: Trainer) -> str:
-    loss, measure = trainer.state.best_loss, MEASURES[trainer.settings.level]
-    if loss is None:
-        return f"step {trainer.state.best_step}, without validation"
-    value = f"{measure.of(loss):.4g} {measure.name}"
-    return f"{loss:.4f} nats a token ({value}) in validation, step {trainer.state.best_step}"
+def _best(run: Run) -> str:
+    value, step = run.state.best, run.state.best_step
+    if value is None:
+        return f"step {step}, without validation"
+    name = "" if run.main.name == "loss" else f"{run.main.name} "
+    return f"{name}{run.main.text(value)} in validation, step {step}"

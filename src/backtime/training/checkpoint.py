@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 
 from backtime.errors import UsageError
 from backtime.files import atomic_write
+from backtime.training.carried import tensors_of, with_tensors
 from backtime.training.state import RunState
-from backtime.training.task import Carried, tensors_of, with_tensors
+from backtime.training.task import Carried
 
-FORMAT, VERSION = "backtime-training", 1
+FORMAT, VERSION = "backtime-training", 2  # 1: version 0.1.0, with other names in ``state``
 Tensors = dict[str, torch.Tensor]
 
 

@@ -6,18 +6,24 @@ from typing import Any
 
 from backtime.errors import UsageError
 from backtime.files import atomic_write
+from backtime.training.metrics import Metric
+
+Record = dict[str, Any]  # a line of metrics.jsonl
 
 
-def draw_curves(metrics: list[dict[str, Any]], folder: Path) -> str | None:
-    """Write ``curves.svg`` and ``curves.png`` into ``folder``; returns why not, or None when all is well."""
+def draw_curves(lines: list[Record], folder: Path, metrics: tuple[Metric, ...]) -> str | None:
+    """Write ``curves.svg`` and ``curves.png`` into ``folder``; returns why not, or None when all is well.
+
+    ``lines`` are those of metrics.jsonl, ``metrics`` what the validations of the run measure.
+    """
     try:
         import matplotlib
     except ModuleNotFoundError:
         return "no curves are drawn without matplotlib: pip install 'backtime[plots]'"
     matplotlib.use("agg")  # no window
-    if not metrics:
+    if not lines:
         return None
-    figure = _figure(metrics)
+    figure = _figure(lines, metrics)
     try:
         for kind in ("svg", "png"):
             picture = io.BytesIO()
@@ -29,26 +35,30 @@ def draw_curves(metrics: list[dict[str, Any]], folder: Path) -> str | None:
     return None
 
 
-def _figure(metrics: list[dict[str, Any]]) -> Any:
+def _figure(lines: list[Record], metrics: tuple[Metric, ...]) -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot(*_axes(metrics, "loss"), label="training", linewidth=1)
-    upper.plot(*_axes(metrics, "val_loss"), label="validation", marker=".")
-    upper.set_ylabel("loss (nats a token)")
-    upper.legend()
-    lower.plot(*_axes(metrics, "grad_norm"), label="gradient norm", linewidth=1)
-    lower.plot(*_axes(metrics, "lr"), label="learning rate", linewidth=1)
-    lower.set_yscale("log")
-    lower.set_xlabel("tokens")
-    lower.legend()
-    for axes in (upper, lower):
+    others = [metric for metric in metrics if metric.name != "loss"]
+    unit = next((metric.unit for metric in metrics if metric.name == "loss"), "")
+    figure = Figure(figsize=(8, 6 + 1.5 * len(others)), layout="constrained")
+    rows = figure.subplots(2 + len(others), 1, sharex=True, height_ratios=(3, *[1.5] * len(others), 1))
+    rows[0].plot(*_axes(lines, "loss"), label="training", linewidth=1)
+    rows[0].plot(*_axes(lines, "val_loss"), label="validation", marker=".")
+    rows[0].set_ylabel(f"loss ({unit})" if unit else "loss")
+    for axes, metric in zip(rows[1:], others, strict=False):
+        axes.plot(*_axes(lines, f"val_{metric.name}"), label="validation", marker=".")
+        axes.set_ylabel(f"{metric.name} ({metric.unit})" if metric.unit else metric.name)
+    rows[-1].plot(*_axes(lines, "grad_norm"), label="gradient norm", linewidth=1)
+    rows[-1].plot(*_axes(lines, "lr"), label="learning rate", linewidth=1)
+    rows[-1].set_yscale("log")
+    rows[-1].set_xlabel("tokens")
+    for axes in rows:
+        axes.legend()
         axes.grid(alpha=0.3)
     return figure
 
 
-def _axes(metrics: list[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
+def _axes(lines: list[Record], name: str) -> tuple[list[float], list[float]]:
     """Tokens and values of the lines that have the value."""
-    points = [(line["tokens"], line[name]) for line in metrics if line[name] is not None]
+    points = [(line["tokens"], line[name]) for line in lines if line.get(name) is not None]
     return [x for x, _ in points], [y for _, y in points]

@@ -7,6 +7,7 @@ import torch
 
 from backtime.errors import UsageError
 from backtime.training.state import RunState
+from backtime.training.task import Task
 
 ATTEMPTS = 3  # rollbacks before giving up
 PENALTY = 0.5  # factor on the learning rate at each
@@ -26,16 +27,12 @@ def check_step(step: int, loss: float, norm: float, model: torch.nn.Module) -> N
         raise Diverged(origin(step, loss, model))
 
 
-def check_level(state: RunState, loss: float, model: torch.nn.Module) -> None:
-    """Raise ``Diverged`` when ``loss`` (a mean, nats a token) is not finite or far above the start.
-
-    Far is twice the loss of the untrained model and one nat more: much worse than knowing nothing, and
-    out of the reach of an unlucky chunk.
-    """
-    if state.start_loss is not None and not loss <= 2 * state.start_loss + 1:  # so written, NaN is caught too
+def check_level(state: RunState, loss: float, task: Task) -> None:
+    """Raise ``Diverged`` when ``loss`` (a mean) is not finite or above what the task calls diverged."""
+    if state.start_loss is not None and not loss <= task.loss_limit(state.start_loss):  # NaN is caught too
         raise Diverged(
             f"step {state.step}: the loss is {loss:.4g}, at the start it was {state.start_loss:.4g}; "
-            f"{_largest(model)}"
+            f"{_largest(task.model)}"
         )
 
 

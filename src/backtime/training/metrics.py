@@ -1,35 +1,43 @@
-"""The numbers of a log line, and how long the run will still take."""
+"""What a validation measures, and how people read it. No PyTorch."""
 
-from typing import Any
-
-from backtime.training.settings import Settings
-from backtime.training.state import RunState
-from backtime.training.task import Task
-
-Record = dict[str, Any]  # a line of metrics.jsonl
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 
-def make_record(state: RunState, task: Task, rate: float, val_loss: float | None) -> Record:
-    """What is known of the steps in ``state.window``; losses in nats a token, None where there is none."""
-    window = state.window
-    speed = len(window.losses) * task.tokens_per_step / window.seconds if window.seconds else None
-    return {
-        "step": state.step,
-        "epoch": state.epoch + state.chunk / task.steps_per_epoch,
-        "tokens": state.tokens,
-        "seconds": round(state.seconds, 3),
-        "loss": window.loss,
-        "val_loss": val_loss,
-        "lr": rate,
-        "grad_norm": window.norm,
-        "clipped": window.share_clipped,
-        "tokens_per_second": speed and round(speed, 1),
-    }
+@dataclass(frozen=True)
+class Measure:
+    """What people read instead of a loss: its name, and how it comes from the loss."""
+
+    name: str
+    of: Callable[[float], float]
 
 
-def seconds_left(settings: Settings, state: RunState, steps_per_epoch: int) -> float:
-    """An estimate, from the pace so far and whichever limit comes first."""
-    steps = settings.epochs * steps_per_epoch
-    steps = min(steps, settings.max_steps or steps) - state.step
-    left = steps * state.seconds / max(1, state.step)
-    return min(left, 60 * settings.minutes - state.seconds) if settings.minutes else left
+@dataclass(frozen=True)
+class Metric:
+    """A number that a validation gives: its name, its unit, and which way is better.
+
+    The first metric of a task is its main one, which decides about the best model, early stopping and the
+    schedule ``plateau``. ``"loss"`` is the mean of what is trained on, and every task has it.
+    """
+
+    name: str
+    unit: str = ""
+    better: str = "min"  # or "max"
+    measure: Measure | None = None
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """Whether ``value`` beats ``best``; anything beats None and NaN."""
+        if best is None or math.isnan(best):
+            return True
+        return value > best if self.better == "max" else value < best
+
+    def text(self, value: float) -> str:
+        """The value for people, with its unit."""
+        words = f"{value:.4f} {self.unit}".rstrip()
+        return f"{words} ({self.measure.of(value):.4g} {self.measure.name})" if self.measure else words
+
+
+def main_value(metrics: tuple[Metric, ...], found: dict[str, float]) -> float | None:
+    """The main metric's value of a validation; None where there was none to make."""
+    return found.get(metrics[0].name)

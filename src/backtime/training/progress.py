@@ -3,19 +3,12 @@
 import json
 import math
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from backtime.training.metrics import Record
+from backtime.training.metrics import Metric
+from backtime.training.record import Record
 
-
-@dataclass(frozen=True)
-class Measure:
-    """What people read instead of nats a token: its name, and how it comes from them."""
-
-    name: str
-    of: Callable[[float], float]
+Metrics = tuple[Metric, ...]
 
 
 class Progress:
@@ -40,13 +33,13 @@ class Progress:
 class PlainProgress(Progress):
     """One line of text a log line, on stderr: for a pipe or a file."""
 
-    def __init__(self, measure: Measure) -> None:
-        """``measure`` is shown beside the loss."""
-        self.measure = measure
+    def __init__(self, metrics: Metrics) -> None:
+        """``metrics`` are those of the task's validations."""
+        self.metrics = metrics
 
     def line(self, record: Record, seconds_left: float) -> None:
         """All cells in one line."""
-        print(joined(cells(record, self.measure, seconds_left)), file=sys.stderr)
+        print(joined(cells(record, self.metrics, seconds_left)), file=sys.stderr)
 
     def note(self, text: str) -> None:
         """The text, on stderr."""
@@ -64,12 +57,12 @@ class JsonProgress(PlainProgress):
 class LiveProgress(Progress):
     """The newest numbers, drawn anew in place, on stderr: for a terminal. Needs rich."""
 
-    def __init__(self, measure: Measure) -> None:
-        """``measure`` is shown beside the loss; raises ModuleNotFoundError without rich."""
+    def __init__(self, metrics: Metrics) -> None:
+        """``metrics`` are those of the task's validations; raises ModuleNotFoundError without rich."""
         from rich.console import Console
         from rich.live import Live
 
-        self.measure, self.last_step = measure, 0
+        self.metrics, self.last_step = metrics, 0
         self.cells: dict[str, str] = {}
         self.console = Console(stderr=True)
         self.live = Live(get_renderable=self._panel, console=self.console, refresh_per_second=4)
@@ -84,8 +77,8 @@ class LiveProgress(Progress):
 
     def line(self, record: Record, seconds_left: float) -> None:
         """Drawn at the next refresh; a validation stays on the screen as a line of its own."""
-        now = cells(record, self.measure, seconds_left)
-        if record["val_loss"] is not None:
+        now = cells(record, self.metrics, seconds_left)
+        if any(record[f"val_{metric.name}"] is not None for metric in self.metrics):
             self._print(joined(now))
         self.cells = self.cells | dict(
             now
@@ -111,34 +104,44 @@ class LiveProgress(Progress):
         return Columns([Text.assemble((name, "dim"), " ", (value, "bold")) for name, value in shown.items()])
 
 
-def choose_progress(measure: Measure, quiet: bool, as_json: bool) -> Progress:
+def choose_progress(metrics: Metrics, quiet: bool, as_json: bool) -> Progress:
     """The display that suits: ``--quiet``, ``--json``, a terminal, or anything else."""
     if quiet:
         return Progress()
     if as_json:
-        return JsonProgress(measure)
+        return JsonProgress(metrics)
     if not sys.stderr.isatty():
-        return PlainProgress(measure)
+        return PlainProgress(metrics)
     try:
-        return LiveProgress(measure)
+        return LiveProgress(metrics)
     except ModuleNotFoundError:  # without rich a terminal gets plain lines too
-        return PlainProgress(measure)
+        return PlainProgress(metrics)
 
 
-def cells(record: Record, measure: Measure, seconds_left: float) -> list[tuple[str, str]]:
+def cells(record: Record, metrics: Metrics, seconds_left: float) -> list[tuple[str, str]]:
     """Name and text of each number of a log line, for people."""
-    loss, val_loss = record["loss"], record["val_loss"]
+    loss, of_loss = record["loss"], next((m for m in metrics if m.name == "loss"), Metric("loss"))
     found: list[tuple[str, str]] = [("step", str(record["step"])), ("epoch", f"{record['epoch']:.2f}")]
     if loss is not None:
-        found += [("loss", f"{loss:.4f}"), (measure.name, f"{measure.of(loss):.4g}")]
-    if val_loss is not None:
-        found += [("val", f"{val_loss:.4f}"), (f"val {measure.name}", f"{measure.of(val_loss):.4g}")]
+        found += _value(loss, of_loss, "loss", "")
+    for metric in metrics:
+        if (value := record[f"val_{metric.name}"]) is not None:
+            name = "val" if metric.name == "loss" else f"val {metric.name}"
+            found += _value(value, metric, name, "val ")
     found.append(("lr", f"{record['lr']:.3g}"))
     if loss is not None:
         found += [("norm", f"{record['grad_norm']:.3g}"), ("clipped", f"{record['clipped']:.0%}")]
     if record["tokens_per_second"]:
         found.append(("tokens/s", f"{record['tokens_per_second']:,.0f}"))
     return [*found, ("left", duration(seconds_left))]
+
+
+def _value(value: float, metric: Metric, name: str, before: str) -> list[tuple[str, str]]:
+    """A number, and what people read instead of it."""
+    found = [(name, f"{value:.4f}")]
+    if metric.measure:
+        found.append((f"{before}{metric.measure.name}", f"{metric.measure.of(value):.4g}"))
+    return found
 
 
 def joined(named: list[tuple[str, str]]) -> str:

@@ -1,11 +1,11 @@
 """The folder of a run: who may write into it, where each file is, and the log.
 
-config.json          settings, corpus and its fingerprint; written last when a run is begun: a folder that has
-                     it can be resumed
-vocabulary.json      the symbols
+config.json          task, settings, data and their fingerprint; written last when a run is begun: a folder
+                     that has it can be resumed
+NAME.json            each part of the task's encoding: vocabulary.json holds the symbols of a text
 metrics.jsonl        one object a log line
 last/state.safetensors   everything a resume needs; last/model.safetensors is the model of that moment
-best/model.safetensors   the model with the smallest validation loss
+best/model.safetensors   the best model by the task's main metric
 curves.svg, curves.png   the losses, drawn when the run ends
 .lock                held by the process that trains; the kernel lets go of it when that process dies
 """
@@ -30,7 +30,6 @@ class RunFolder:
         """``created`` are the folders that were made for it, the innermost first."""
         self.path, self._lock, self._created = path, lock, created
         self.config_file = path / "config.json"
-        self.vocabulary_file = path / "vocabulary.json"
         self.metrics_file = path / "metrics.jsonl"
         self.state_file = path / "last" / "state.safetensors"
         self.last_model = path / "last" / "model.safetensors"
@@ -102,14 +101,21 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """The content of config.json; raises ``UsageError`` when it is damaged."""
         value = _read_object(self.config_file)
-        for name in ("settings", "corpus", "fingerprint"):
+        if "corpus" in value:  # version 0.1.0, which had one task
+            value = {"data": value["corpus"], "encoding": ["vocabulary"], **value}
+        for name in ("settings", "data", "fingerprint"):
             if name not in value:
                 raise UsageError(f"cannot resume: {self.config_file} is damaged: it lacks {name}")
         return value
 
-    def vocabulary(self) -> dict[str, Any]:
-        """The content of vocabulary.json; raises ``UsageError`` when it is damaged."""
-        return _read_object(self.vocabulary_file)
+    def encoding(self, names: list[str]) -> dict[str, Any]:
+        """The parts of the encoding, each from its file; raises ``UsageError`` when one is damaged."""
+        return {name: _read_object(self.path / f"{name}.json") for name in names}
+
+    def write_encoding(self, encoding: dict[str, Any]) -> None:
+        """Write each part of the encoding, a JSON object, into its file."""
+        for name, part in encoding.items():
+            write_json_atomic(self.path / f"{name}.json", part)
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json: from now on the folder holds a run."""
@@ -150,6 +156,15 @@ class RunFolder:
             kept = file.readlines()[:lines]
         with atomic_write(self.metrics_file) as file:
             file.writelines(kept)
+
+
+def task_of_run(path: Path) -> str | None:
+    """The task of the run in a folder; None where there is no run, a damaged one, or one of version 0.1.0."""
+    try:
+        name = _read_object(path / "config.json").get("task")
+    except UsageError:
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _make(path: Path) -> list[Path]:

@@ -2,18 +2,16 @@
 
 import math
 import shutil
-from typing import TYPE_CHECKING
 
 import torch
 
 from backtime.files import atomic_write
 from backtime.training import checkpoint, divergence
+from backtime.training.metrics import main_value
+from backtime.training.run import Run
 
-if TYPE_CHECKING:  # the loop calls these functions; they read and change its parts
-    from backtime.training.loop import Trainer
 
-
-def begin(run: "Trainer") -> None:
+def begin(run: Run) -> None:
     """Measure the untrained model and make the first save, to which a rollback can always return."""
     run.state.start_loss = _next_loss(run)
     if not math.isfinite(run.state.start_loss):
@@ -21,16 +19,16 @@ def begin(run: "Trainer") -> None:
     save(run)
 
 
-def save(run: "Trainer") -> None:
+def save(run: Run) -> None:
     """Save the run, if it is sound: ``Diverged`` is raised before a good save would be replaced by a bad one.
 
-    The loss on the coming chunk, which is asked of the very weights that are saved, shows what the last
+    The loss of the coming step, which is asked of the very weights that are saved, shows what the last
     change did to them. It is measured in eval mode and draws no random number, so saving changes nothing
     in what follows.
     """
     run.fetch()
     divergence.check_weights(run.state.step, run.model)
-    divergence.check_level(run.state, _next_loss(run), run.model)
+    divergence.check_level(run.state, _next_loss(run), run.task)
     run.tick()
     run.folder.sync_metrics()
     run.task.save_model(run.folder.last_model)
@@ -38,7 +36,7 @@ def save(run: "Trainer") -> None:
     run.saved_step = run.state.step
 
 
-def load(run: "Trainer") -> None:
+def load(run: Run) -> None:
     """Go back to the last save: what came after it did not happen."""
     run.state, run.carried = checkpoint.load(
         run.folder.state_file, run.model, run.optimiser, run.task.initial_state()
@@ -48,16 +46,16 @@ def load(run: "Trainer") -> None:
     run.folder.keep_metrics(run.state.lines)
 
 
-def resume(run: "Trainer") -> None:
+def resume(run: Run) -> None:
     """Take up the run at its last save, without what the end of a session added (see ``close``)."""
     load(run)
     if run.folder.set_aside.exists():
         run.folder.set_aside.replace(run.folder.best_model)
-    elif run.state.best_loss is None:
+    elif run.state.best is None:
         run.folder.best_model.unlink(missing_ok=True)
 
 
-def roll_back(run: "Trainer", fault: divergence.Diverged) -> None:
+def roll_back(run: Run, fault: divergence.Diverged) -> None:
     """Return to the last save with a lower rate; ``DivergenceError`` when that was tried enough."""
     before = run.state
     if before.rollbacks == divergence.ATTEMPTS:
@@ -69,41 +67,43 @@ def roll_back(run: "Trainer", fault: divergence.Diverged) -> None:
     state = run.state
     state.rollbacks, state.penalty = before.rollbacks + 1, before.penalty * divergence.PENALTY
     state.seconds = before.seconds  # time is spent, whatever came of it
-    if before.best_loss is not None and (state.best_loss is None or before.best_loss < state.best_loss):
-        state.best_loss, state.best_step = before.best_loss, before.best_step  # best/ still holds that model
+    if before.best is not None and run.main.is_better(before.best, state.best):
+        state.best, state.best_step = before.best, before.best_step  # best/ still holds that model
     run.progress.note(
         f"diverged at {fault}; back to the save of step {state.step} with the learning rate "
         f"times {state.penalty:g} (rollback {state.rollbacks} of {divergence.ATTEMPTS})"
     )
 
 
-def close(run: "Trainer", reason: str) -> None:
+def close(run: Run, reason: str) -> None:
     """Validate where a session ends between two validations, so that its last steps count for ``best/``.
 
     This is no part of the run: a run that never stopped would not have done it. The saved state does not
     know of it, its log line is cut off by a resume, and the best model of the run proper is set aside to
     be put back. After Ctrl-C only a run without any best model is kept waiting for this.
     """
-    folder, best = run.folder, run.state.best_loss
+    folder, best = run.folder, run.state.best
     if reason == "interrupt" and folder.best_model.exists():
         return
-    loss = run.task.validate()
-    record = run.record(loss)
+    found = run.task.validate()
+    record = run.record(found)
     folder.log(record)
     run.progress.line(record, 0.0)
-    if loss is not None and best is not None and loss >= best:
+    value = main_value(run.task.metrics, found)
+    if value is not None and best is not None and not run.main.is_better(value, best):
         return
     if best is not None and not folder.set_aside.exists():
         with folder.best_model.open("rb") as source, atomic_write(folder.set_aside) as copy:
             shutil.copyfileobj(source, copy)
     run.task.save_model(folder.best_model)
-    run.state.best_loss, run.state.best_step = loss, run.state.step
+    run.state.best, run.state.best_step = value, run.state.step
 
 
-def _next_loss(run: "Trainer") -> float:
-    """Loss on the chunk that comes next, nats a token, in eval mode."""
-    carried = run.carried if run.state.chunk else run.task.initial_state()
+def _next_loss(run: Run) -> float:
+    """Loss of the step that comes next, in eval mode."""
+    state = run.state
+    carried = run.carried if state.chunk else run.task.initial_state()
     run.model.eval()
     with torch.no_grad():
-        loss, _ = run.task.loss(run.state.chunk, carried)
+        loss, _, _ = run.task.loss(state.epoch, state.chunk, carried)
     return loss.item()

@@ -42,7 +42,7 @@ def _shape(settings: Settings, state: RunState, steps_per_epoch: int) -> float:
 
 
 def after_validation(state: RunState, better: bool) -> None:
-    """After ``PLATEAU_PATIENCE`` validations without a better loss the rate falls."""
+    """After ``PLATEAU_PATIENCE`` validations without a better one the rate falls."""
     state.plateau_wait = 0 if better else state.plateau_wait + 1
     if state.plateau_wait > PLATEAU_PATIENCE:
         state.plateau_drops += 1

@@ -8,23 +8,33 @@ from typing import Any
 
 @dataclass
 class Window:
-    """The steps since the last log line: losses (nats a token), gradient norms, how many were clipped."""
+    """The steps since the last log line: losses, how many numbers each is the mean of, gradient norms."""
 
     losses: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     clipped: int = 0
     seconds: float = 0.0  # of the steps alone, without validations and saves
 
-    def add(self, loss: float, norm: float, clipped: bool) -> None:
+    def add(self, loss: float, count: int, norm: float, clipped: bool) -> None:
         """Count one step."""
         self.losses.append(loss)
+        self.counts.append(count)
         self.norms.append(norm)
         self.clipped += clipped
 
     @property
+    def count(self) -> int:
+        """How many numbers the losses are the mean of."""
+        return sum(self.counts)
+
+    @property
     def loss(self) -> float | None:
-        """The mean loss; None before the first step."""
-        return math.fsum(self.losses) / len(self.losses) if self.losses else None
+        """The mean loss, over all numbers; None before the first step."""
+        if not self.losses:
+            return None
+        total = math.fsum(loss * count for loss, count in zip(self.losses, self.counts, strict=True))
+        return total / self.count
 
     @property
     def norm(self) -> float | None:
@@ -44,13 +54,13 @@ class RunState:
     horizon: int  # epochs the run was begun with: the length of the cosine
     step: int = 0
     epoch: int = 0  # complete ones
-    chunk: int = 0  # of the current epoch: the next to be read
+    chunk: int = 0  # step of the current epoch: the next to be taken
     tokens: int = 0
     seconds: float = 0.0  # of training, over all sessions
     window: Window = field(default_factory=Window)
     lines: int = 0  # of metrics.jsonl that belong to this state
-    start_loss: float | None = None  # nats a token at the first step
-    best_loss: float | None = None  # nats a token, validation
+    start_loss: float | None = None  # of the untrained model
+    best: float | None = None  # of the main metric, in validation
     best_step: int = 0
     stale: int = 0  # validations since the best one
     plateau_wait: int = 0
@@ -64,5 +74,11 @@ class RunState:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunState":
-        """The state of ``to_json``."""
-        return cls(**{**values, "window": Window(**values["window"])})
+        """The state of ``to_json``, or of version 0.1.0's."""
+        values = dict(values)
+        if "best_loss" in values:
+            values["best"] = values.pop("best_loss")
+        window = Window(**values["window"])
+        if len(window.counts) < len(window.losses):  # 0.1.0: every step had the same number of tokens
+            window.counts = [values["tokens"] // values["step"]] * len(window.losses)
+        return cls(**{**values, "window": window})

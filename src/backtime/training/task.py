@@ -1,54 +1,53 @@
-"""What the loop asks of a job, and nothing more: the loop knows neither text nor models."""
+"""What the loop asks of a task, and nothing more: the loop knows neither data nor models."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
+from backtime.training.metrics import Metric
 
-Carried = Any  # the hidden state between chunks: a tensor, or nested tuples of tensors
+if TYPE_CHECKING:  # a task's file is read without PyTorch, for its options
+    import torch
+
+Carried = Any  # the hidden state between steps: None, a tensor, or nested tuples of tensors
 
 
 class Task(Protocol):
-    """A model with its training and validation data, read chunk by chunk."""
+    """A model with its training and validation data. A class that names it as its base inherits the defaults.
 
-    steps_per_epoch: int  # chunks of the training part
-    tokens_per_step: int
+    Everything a step needs beside the weights, ``epoch``, ``step`` and ``carried`` must come from PyTorch's,
+    NumPy's or Python's global random state, which saves keep: then a resumed run is exact.
+    """
+
+    steps_per_epoch: int
+    metrics: tuple[Metric, ...]  # of ``validate``; the first one decides which model is best
 
     @property
     def model(self) -> torch.nn.Module:
         """What is trained."""
 
-    def initial_state(self) -> Carried:
-        """The zero state at the start of an epoch."""
+    def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
+        """A step of an epoch, both from 0: the mean loss with its graph, the state after it, the count.
 
-    def loss(self, chunk: int, carried: Carried) -> tuple[torch.Tensor, Carried]:
-        """Mean loss of chunk number ``chunk``, nats a token, with its graph, and the state after it."""
+        The count is that of the numbers the mean is over: tokens, time steps, records. ``carried`` is what
+        the step before returned, without its graph, and ``initial_state()`` at the start of an epoch.
+        """
 
-    def validate(self) -> float | None:
-        """Mean loss of the whole validation part in nats a token; None when there is no such part."""
+    def validate(self) -> dict[str, float]:
+        """The value of each metric on the validation part, in eval mode; empty when there is no such part."""
 
     def save_model(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
 
-
-def tensors_of(carried: Carried) -> list[torch.Tensor]:
-    """The tensors of a carried state, in order."""
-    if carried is None:
-        return []
-    if isinstance(carried, torch.Tensor):
-        return [carried]
-    return [tensor for part in carried for tensor in tensors_of(part)]
-
-
-def with_tensors(carried: Carried, tensors: list[torch.Tensor]) -> Carried:
-    """A state of the form of ``carried`` with its tensors taken from the front of the list ``tensors``."""
-    if carried is None:
+    def initial_state(self) -> Carried:
+        """The state at the start of an epoch; None where nothing is carried from step to step."""
         return None
-    if isinstance(carried, torch.Tensor):
-        return tensors.pop(0)
-    return tuple(with_tensors(part, tensors) for part in carried)
 
+    def loss_limit(self, start: float) -> float:
+        """The loss above which the run has diverged; ``start`` is that of the untrained model.
 
-def detached(carried: Carried) -> Carried:
-    """The same numbers cut off from their graph: where truncated backpropagation truncates."""
-    return with_tensors(carried, [tensor.detach() for tensor in tensors_of(carried)])
+        Twice that and one more: much worse than knowing nothing, and out of the reach of an unlucky batch.
+        A loss that may be negative needs a limit of its own.
+        """
+        return 2 * start + 1

@@ -2,7 +2,7 @@
 
 import torch
 
-from backtime import kernels
+import backtime.kernels as kernels
 
 FEW = 2_000_000  # weights; below, waking PyTorch's OpenMP threads costs an optimiser step more than they save
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.files import atomic_write, write_json_atomic
 

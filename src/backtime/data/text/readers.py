@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import AnyStr
 
-from backtime.data.corpus import Corpus
+from backtime.data.text.corpus import Corpus
 from backtime.errors import UsageError
 
 BLOCK = 1 << 16  # bytes read at a time; what is made of them stays in the cache

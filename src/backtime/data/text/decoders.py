@@ -4,7 +4,7 @@ import codecs
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from backtime.data.symbols import END_OF_LINE
+from backtime.data.text.symbols import END_OF_LINE
 from backtime.errors import UsageError
 
 

@@ -1,49 +1,58 @@
-"""The model file: safetensors, with configuration and vocabulary in its metadata. See docs/files.md."""
+"""The model file: safetensors, with task, configuration and encoding in its metadata. See docs/files.md.
 
+No PyTorch: tensors are NumPy's arrays here.
+"""
+
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from backtime.data.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.files import atomic_write
+from backtime.models.config import Config, read_config
 from backtime.reference.weights import Array
-from backtime.runtime.config import LanguageConfig
 
-FORMAT, VERSION, KIND = "backtime-model", 1, "language"
+FORMAT, VERSION = "backtime-model", 2
+KINDS_OF_VERSION_1 = {"language": "aligned"}  # what 0.1.0 called kind is a task and its network
 IN_RUN_FOLDER = Path("best") / "model.safetensors"
 DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 PathLike = str | os.PathLike[str]
 
 
 class ModelFile(NamedTuple):
-    """What a model file holds."""
+    """What a model file holds.
 
-    config: LanguageConfig
-    vocabulary: Vocabulary
+    ``task`` is the task that the model was trained for, ``encoding`` how its records become numbers and back
+    (a vocabulary, labels, scales): a JSON object for each part.
+    """
+
+    task: str
+    config: Config
+    encoding: dict[str, Any]
     tensors: dict[str, Array]
 
 
-def write_model(
-    path: PathLike, config: LanguageConfig, vocabulary: Vocabulary, tensors: Mapping[str, Array]
-) -> None:
+def write_model(path: PathLike, model: ModelFile) -> None:
     """Write a model file, whole or not at all; equal models give equal bytes.
 
-    ``tensors`` are those that ``config.shapes()`` names, of one float type.
+    The tensors are those that ``model.config.shapes()`` names, of one float type.
     """
+    config, tensors = model.config, model.tensors
     metadata: dict[str, str] = {
         "format": FORMAT,
         "format_version": str(VERSION),
-        "kind": KIND,
+        "task": model.task,
+        "network": config.network,
         "config": json.dumps(config.to_json()),
-        "vocabulary": json.dumps(vocabulary.to_json()),
+        "encoding": json.dumps(model.encoding),
     }
-    _check_vocabulary(config, vocabulary)
+    config.check_encoding(model.encoding)
     _check_tensors({name: value.shape for name, value in tensors.items()}, config)
     head = _header(metadata, tensors)
     with atomic_write(Path(path)) as file:
@@ -58,6 +67,19 @@ def read_model(path: PathLike) -> ModelFile:
     Raises ``UsageError``, in one line, when the file is missing, damaged, not a backtime model, of a newer
     format, or when its parts do not fit each other.
     """
+    with _opened(path) as file:
+        return _parse(file)
+
+
+def task_of(path: PathLike) -> str:
+    """The task of the model in a file or a run folder, from its head alone; raises as ``read_model`` does."""
+    with _opened(path) as file:
+        return _head(file.metadata() or {})[0]
+
+
+@contextlib.contextmanager
+def _opened(path: PathLike) -> Iterator[Any]:
+    """The open safetensors file; what goes wrong in the block is told with the file's name."""
     path = Path(path)
     if path.is_dir():
         path = _best_of(path)
@@ -65,7 +87,7 @@ def read_model(path: PathLike) -> ModelFile:
         raise UsageError(f"{path}: no such file; expected a model file or a run folder")
     try:
         with safe_open(path, framework="numpy") as file:
-            return _parse(file)
+            yield file
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except SafetensorError as error:
@@ -84,24 +106,39 @@ def _best_of(folder: Path) -> Path:
 
 def _parse(file: Any) -> ModelFile:
     metadata = file.metadata() or {}
+    task, network, encoding = _head(metadata)
+    config = read_config(network, _value(metadata, "config"))
+    config.check_encoding(encoding)
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping, a safetensors handle
+    _check_tensors({name: tuple(part.get_shape()) for name, part in slices.items()}, config)
+    _check_dtypes({name: part.get_dtype() for name, part in slices.items()})
+    return ModelFile(task, config, encoding, {name: file.get_tensor(name) for name in slices})
+
+
+def _head(metadata: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
+    """Task, network and encoding, of this version's metadata or of version 1's."""
     if metadata.get("format") != FORMAT:
         raise UsageError("not a backtime model (its metadata does not say so)")
     version = metadata.get("format_version", "")
+    if version == "1":
+        kind = metadata.get("kind", "")
+        if kind not in KINDS_OF_VERSION_1:
+            expected = ", ".join(map(repr, KINDS_OF_VERSION_1))
+            raise UsageError(f"a model of kind {metadata.get('kind')!r}; expected {expected}")
+        return kind, KINDS_OF_VERSION_1[kind], {"vocabulary": _value(metadata, "vocabulary")}
     if version != str(VERSION):
         newer = version.isdecimal() and int(version) > VERSION
         raise UsageError(
             f"format version {version!r} {'is newer than this backtime' if newer else 'is unknown'}; "
             f"expected {VERSION}"
         )
-    if metadata.get("kind") != KIND:
-        raise UsageError(f"a model of kind {metadata.get('kind')!r}; expected {KIND!r}")
-    config = LanguageConfig.from_json(_value(metadata, "config"))
-    vocabulary = Vocabulary.from_json(_value(metadata, "vocabulary"))
-    _check_vocabulary(config, vocabulary)
-    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping, a safetensors handle
-    _check_tensors({name: tuple(part.get_shape()) for name, part in slices.items()}, config)
-    _check_dtypes({name: part.get_dtype() for name, part in slices.items()})
-    return ModelFile(config, vocabulary, {name: file.get_tensor(name) for name in slices})
+    for name in ("task", "network"):
+        if name not in metadata:
+            raise UsageError(f"metadata lacks {name}")
+    encoding = _value(metadata, "encoding")
+    if not isinstance(encoding, dict):
+        raise UsageError(f"metadata encoding is {str(encoding)[:40]!r}; expected an object")
+    return metadata["task"], metadata["network"], encoding
 
 
 def _value(metadata: Mapping[str, str], name: str) -> Any:
@@ -111,14 +148,7 @@ def _value(metadata: Mapping[str, str], name: str) -> Any:
         raise UsageError(f"metadata {name} is not JSON: {error}") from error
 
 
-def _check_vocabulary(config: LanguageConfig, vocabulary: Vocabulary) -> None:
-    if len(vocabulary) != config.vocabulary_size:
-        raise UsageError(
-            f"vocabulary has {len(vocabulary)} symbols; expected vocabulary_size = {config.vocabulary_size}"
-        )
-
-
-def _check_tensors(found: Mapping[str, tuple[int, ...]], config: LanguageConfig) -> None:
+def _check_tensors(found: Mapping[str, tuple[int, ...]], config: Config) -> None:
     expected = config.shapes()
     for name, shape in expected.items():
         if name not in found:

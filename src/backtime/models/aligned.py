@@ -1,4 +1,4 @@
-"""The language model: at every step, a distribution over the next symbol."""
+"""Aligned networks: an output at every step. The language model gives a distribution over the next symbol."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backtime.models.config import LanguageConfig
 from backtime.nn import GRU, LSTM, RNN, SoftmaxCrossEntropy
-from backtime.runtime.config import LanguageConfig
 
 __all__ = ["LanguageConfig", "LanguageModel"]
 
@@ -55,6 +55,10 @@ class LanguageModel(nn.Module):
         shape = (self.config.layers, batch_size, self.config.hidden_size)
         h = torch.zeros(shape, dtype=like.dtype, device=like.device)
         return (h, torch.zeros_like(h)) if self.config.cell == "lstm" else h
+
+    def tied(self) -> dict[str, str]:
+        """Names in ``state_dict`` that are another name's tensor: they are not written twice."""
+        return {"embedding.weight": "head.weight"} if self.config.tie_weights else {}
 
     def _dropped(self, values: Tensor) -> Tensor:
         if not self.training or not self.config.dropout:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.data.corpus import Corpus, find_corpus
-from backtime.data.counting import count_vocabulary
-from backtime.data.readers import Tick, read_bytes, read_file, read_text, whole_words
-from backtime.data.symbols import UnknownSymbolError, check_level
-from backtime.data.token_file import TokenFile, write_tokens
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text.corpus import Corpus, find_corpus
+from backtime.data.text.counting import count_vocabulary
+from backtime.data.text.readers import Tick, read_bytes, read_file, read_text, whole_words
+from backtime.data.text.symbols import UnknownSymbolError, check_level
+from backtime.data.text.token_file import TokenFile, write_tokens
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 
 Progress = Callable[[int, int], None]  # bytes read so far, bytes to read

@@ -1,8 +1,13 @@
-"""What a language model is made of: sizes and options, and the tensors that follow from them."""
+"""What each network is made of: sizes and options, and the tensors that follow from them. No PyTorch.
 
+``NETWORKS`` is the table of all that a model file may hold.
+"""
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.kernels import GATES
 
@@ -10,6 +15,22 @@ CELLS = ("rnn", "gru", "lstm")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
 FLAGS = ("tie_weights", "reset_after")
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Config(Protocol):
+    """The configuration of a network, as a model file has it."""
+
+    network: ClassVar[str]  # its name in ``NETWORKS``
+
+    def shapes(self) -> Shapes:
+        """Name and shape of each tensor of the model file."""
+
+    def check_encoding(self, encoding: Mapping[str, Any]) -> None:
+        """Raise ``UsageError`` when the way in or out (a vocabulary, labels) has not the network's sizes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a value for JSON."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +47,8 @@ class LanguageConfig:
 
     Raises ``UsageError`` naming the field that does not fit.
     """
+
+    network: ClassVar[str] = "aligned"
 
     cell: str
     hidden_size: int
@@ -62,11 +85,11 @@ class LanguageConfig:
             return {"activation": self.activation}
         return {"reset_after": self.reset_after} if self.cell == "gru" else {}
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """Name and shape of each tensor of the model file; tied models have no ``embedding.weight``."""
         V, H, E = self.vocabulary_size, self.hidden_size, self.embedding_size
         rows = GATES[self.cell] * H
-        table: dict[str, tuple[int, ...]] = {"head.weight": (V, H), "head.bias": (V,)}
+        table: Shapes = {"head.weight": (V, H), "head.bias": (V,)}
         if E and not self.tie_weights:
             table["embedding.weight"] = (V, E)
         for layer in range(self.layers):
@@ -74,6 +97,14 @@ class LanguageConfig:
             table[f"rnn.weight_hh_l{layer}"] = (rows, H)
             table[f"rnn.bias_ih_l{layer}"] = table[f"rnn.bias_hh_l{layer}"] = (rows,)
         return table
+
+    def check_encoding(self, encoding: Mapping[str, Any]) -> None:
+        """Raise ``UsageError`` unless ``encoding["vocabulary"]`` has V symbols."""
+        symbols = len(Vocabulary.from_json(encoding.get("vocabulary")))
+        if symbols != self.vocabulary_size:
+            raise UsageError(
+                f"vocabulary has {symbols} symbols; expected vocabulary_size = {self.vocabulary_size}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a value for JSON; ``from_json`` reads it back equal."""
@@ -98,3 +129,13 @@ class LanguageConfig:
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+
+
+NETWORKS: dict[str, type[LanguageConfig]] = {LanguageConfig.network: LanguageConfig}
+
+
+def read_config(network: object, value: Any) -> Config:
+    """The configuration of a network from its JSON; raises ``UsageError`` when it is something else."""
+    if not isinstance(network, str) or network not in NETWORKS:
+        raise UsageError(f"the network is {str(network)[:40]!r}; expected one of {', '.join(NETWORKS)}")
+    return NETWORKS[network].from_json(value)

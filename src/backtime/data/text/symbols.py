@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.errors import UsageError
+from backtime.errors import UnknownValueError, UsageError
 
 LEVELS = ("char", "byte", "word")
 UNKNOWN = "<unk>"  # word level: every word that is not in the vocabulary
@@ -11,7 +11,7 @@ END_OF_LINE = "<eos>"  # word level: the newline
 BYTES = [chr(i) if i < 128 else f"\\x{i:02x}" for i in range(256)]
 
 
-class UnknownSymbolError(UsageError):
+class UnknownSymbolError(UnknownValueError):
     """A text holds a character that the vocabulary lacks; ``symbol`` is the character."""
 
     def __init__(self, symbol: str, size: int, place: str) -> None:

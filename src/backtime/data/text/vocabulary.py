@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from backtime.data.decoders import ByteDecoder, CharDecoder, Decoder, WordDecoder
-from backtime.data.symbols import (
+from backtime.data.text.decoders import ByteDecoder, CharDecoder, Decoder, WordDecoder
+from backtime.data.text.symbols import (
     BYTES,
     UNKNOWN,
     UnknownSymbolError,

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from backtime.data.symbols import END_OF_LINE, UNKNOWN, code_points, split_words
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text.symbols import END_OF_LINE, UNKNOWN, code_points, split_words
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 
 DISTINCT_WORDS = 1_000_000  # counted at a time; about 130 MB

@@ -1,0 +1,46 @@
+"""A network of PyTorch to its model file and back: the same file that ``backtime.runtime`` reads."""
+
+from typing import Any
+
+import torch
+
+from backtime.models.aligned import LanguageModel
+from backtime.models.config import LanguageConfig
+from backtime.models.file import ModelFile, PathLike, read_model, write_model
+
+MODULES = {LanguageConfig.network: LanguageModel}
+
+
+def save_model(path: PathLike, model: LanguageModel, task: str, encoding: dict[str, Any]) -> None:
+    """Write ``model``, the ``task`` it was trained for and the ``encoding`` of its data, whole or not at all.
+
+    Raises ``UsageError`` when the encoding does not have the model's sizes or the file cannot be written.
+    """
+    tied = set(model.tied())
+    weights = {
+        name: value.detach().cpu().numpy()
+        for name, value in model.state_dict().items()
+        if name not in tied  # they are written once, under their other name
+    }
+    write_model(path, ModelFile(task, model.config, encoding, weights))
+
+
+def load_model(path: PathLike) -> tuple[LanguageModel, ModelFile]:
+    """The model in a file, or the best one of a run folder, in training mode as PyTorch's modules are born.
+
+    The file comes with it: its task, configuration and encoding. Raises ``UsageError``, in one line, when
+    there is none or it is damaged.
+    """
+    file = read_model(path)
+    return build_model(file), file
+
+
+def build_model(file: ModelFile) -> LanguageModel:
+    """The network of a model file that was read."""
+    weights = {name: torch.from_numpy(value) for name, value in file.tensors.items()}
+    with torch.random.fork_rng(devices=[]):  # the initial values are overwritten: they must not cost draws
+        model = MODULES[file.config.network](file.config)  # type: ignore[arg-type]  # each takes its own
+    for name, other in model.tied().items():
+        weights[name] = weights[other]
+    model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    return model

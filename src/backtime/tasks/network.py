@@ -1,0 +1,38 @@
+"""The settings of a recurrent network, which most tasks have."""
+
+from dataclasses import dataclass
+
+from backtime.errors import UsageError
+from backtime.fields import described
+from backtime.models.config import ACTIVATIONS, CELLS
+from backtime.training.settings import NETWORK, Settings
+
+
+@dataclass(frozen=True)
+class RecurrentSettings(Settings):
+    """A run of a network of recurrent layers, one above the other."""
+
+    cell: str = described("lstm", "kind of recurrent layer", group=NETWORK, choices=CELLS)
+    hidden_size: int = described(256, "units a layer", group=NETWORK, least=1)
+    layers: int = described(2, "recurrent layers, one above the other", group=NETWORK, least=1)
+    activation: str = described("tanh", "of the rnn cell", group=NETWORK, choices=ACTIVATIONS)
+    reset_after: bool = described(
+        True,
+        "gru: reset gate after the product (default)",
+        group=NETWORK,
+        off=("--reset-before", "gru: reset gate before it"),
+    )
+    dropout: float = described(0.0, "share of units dropped between layers", group=NETWORK, least=0, below=1)
+
+    def __post_init__(self) -> None:
+        """Check what means something only together."""
+        super().__post_init__()
+        if self.activation != "tanh" and self.cell != "rnn":
+            raise UsageError(f"--activation {self.activation} with --cell {self.cell}; expected --cell rnn")
+        if not self.reset_after and self.cell != "gru":
+            raise UsageError(f"--reset-before with --cell {self.cell}; expected --cell gru")
+
+    @property
+    def label(self) -> str:
+        """The cell."""
+        return self.cell

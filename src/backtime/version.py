@@ -1,0 +1,5 @@
+"""The version, which the installed package states."""
+
+from importlib.metadata import version
+
+__version__ = version("backtime")
