@@ -16,6 +16,7 @@ import pytest
 
 from backtime import kernels
 from backtime.cli import main as command_line
+from backtime.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "backtime"
@@ -178,6 +179,22 @@ def test_the_front_door_is_watched(source: str) -> None:
     assert through_the_front_door("import backtime._engine as _engine\nfrom backtime.nn import swap") == []
 
 
+def tasks_named(module: str, known: dict[str, str]) -> list[str]:
+    """The tasks' own modules that a module imports; each is its own, and the table finds it by name."""
+    own = {entry.module for entry in TASKS.values()} - {module}
+    return [name for name in imported(known[module], known) if name in own]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_knows_a_task(module: str) -> None:
+    assert tasks_named(module, MODULES) == []
+
+
+def test_a_module_that_knows_a_task_is_seen() -> None:
+    source = "def f():\n    from backtime.tasks.language import KIND"
+    assert tasks_named("backtime.cli.x", MODULES | {"backtime.cli.x": source}) == ["backtime.tasks.language"]
+
+
 TORCH_FREE = (
     "backtime",
     "backtime.reference",
@@ -185,6 +202,8 @@ TORCH_FREE = (
     "backtime.runtime",
     "backtime.data.text.vocabulary",
     "backtime.models.file",
+    "backtime.tasks",
+    *(entry.module for entry in TASKS.values()),
 )
 
 
@@ -193,7 +212,9 @@ def loaded_by(module: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], stdout=-1, text=True, check=True).stdout.split())
 
 
-@pytest.mark.parametrize("module", [*TORCH_FREE, "backtime.cli.main", "backtime.cli.sample"])
+@pytest.mark.parametrize(
+    "module", [*TORCH_FREE, "backtime.cli.main", "backtime.cli.sample", "backtime.cli.predict"]
+)
 def test_loads_without_torch(module: str) -> None:
     assert {"torch", "rich", "matplotlib"} & loaded_by(module) == set()
 
@@ -250,7 +271,7 @@ def test_documents_with_a_broken_link_are_seen(tmp_path: Path) -> None:
 def test_documents_are_all_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     pages = {path.name for path in ROOT.glob("docs/*.md")} - {"README.md"}
-    assert pages - set(re.findall(r"\]\((\w+\.md)\)", index)) == set()
+    assert pages - set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == set()
 
 
 def blocks(text: str, language: str) -> list[str]:

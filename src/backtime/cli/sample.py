@@ -34,7 +34,7 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
         "sample",
         help="write something new with a trained model",
         description="Print the prompt and what continues it. That alone goes to stdout.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES if kind.sampling else "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="model file or run folder (its best model)")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backtime.models.config import LanguageConfig
+from backtime.models.network import Network
 from backtime.nn import GRU, LSTM, RNN, SoftmaxCrossEntropy
 
 __all__ = ["LanguageConfig", "LanguageModel"]
@@ -14,7 +15,7 @@ __all__ = ["LanguageConfig", "LanguageModel"]
 State = Any  # h (L, B, H) for rnn and gru, (h, c) for lstm
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Network):
     """Symbols (T, B) -> [embedding] -> L recurrent layers -> softmax over V symbols.
 
     In training mode ``config.dropout`` falls, as in PyTorch's word_language_model and char-rnn, on the output
@@ -29,7 +30,7 @@ class LanguageModel(nn.Module):
     def __init__(self, config: LanguageConfig) -> None:
         """Draw the initial weights."""
         super().__init__()
-        self.config = config
+        self.config: LanguageConfig = config
         self.embedding: nn.Embedding | None = None
         if config.embedding_size:
             self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size)
@@ -57,7 +58,7 @@ class LanguageModel(nn.Module):
         return (h, torch.zeros_like(h)) if self.config.cell == "lstm" else h
 
     def tied(self) -> dict[str, str]:
-        """Names in ``state_dict`` that are another name's tensor: they are not written twice."""
+        """A tied embedding is the head's matrix."""
         return {"embedding.weight": "head.weight"} if self.config.tie_weights else {}
 
     def _dropped(self, values: Tensor) -> Tensor:

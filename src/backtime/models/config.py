@@ -131,11 +131,12 @@ def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
 
 
-NETWORKS: dict[str, type[LanguageConfig]] = {LanguageConfig.network: LanguageConfig}
+NETWORKS: dict[str, type[Any]] = {LanguageConfig.network: LanguageConfig}
 
 
 def read_config(network: object, value: Any) -> Config:
     """The configuration of a network from its JSON; raises ``UsageError`` when it is something else."""
     if not isinstance(network, str) or network not in NETWORKS:
         raise UsageError(f"the network is {str(network)[:40]!r}; expected one of {', '.join(NETWORKS)}")
-    return NETWORKS[network].from_json(value)
+    config: Config = NETWORKS[network].from_json(value)
+    return config

@@ -7,11 +7,12 @@ import torch
 from backtime.models.aligned import LanguageModel
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model, write_model
+from backtime.models.network import Network
 
-MODULES = {LanguageConfig.network: LanguageModel}
+MODULES: dict[str, type[Any]] = {LanguageConfig.network: LanguageModel}  # each takes its own configuration
 
 
-def save_model(path: PathLike, model: LanguageModel, task: str, encoding: dict[str, Any]) -> None:
+def save_model(path: PathLike, model: Network, task: str, encoding: dict[str, Any]) -> None:
     """Write ``model``, the ``task`` it was trained for and the ``encoding`` of its data, whole or not at all.
 
     Raises ``UsageError`` when the encoding does not have the model's sizes or the file cannot be written.
@@ -25,7 +26,7 @@ def save_model(path: PathLike, model: LanguageModel, task: str, encoding: dict[s
     write_model(path, ModelFile(task, model.config, encoding, weights))
 
 
-def load_model(path: PathLike) -> tuple[LanguageModel, ModelFile]:
+def load_model(path: PathLike) -> tuple[Any, ModelFile]:
     """The model in a file, or the best one of a run folder, in training mode as PyTorch's modules are born.
 
     The file comes with it: its task, configuration and encoding. Raises ``UsageError``, in one line, when
@@ -35,11 +36,11 @@ def load_model(path: PathLike) -> tuple[LanguageModel, ModelFile]:
     return build_model(file), file
 
 
-def build_model(file: ModelFile) -> LanguageModel:
-    """The network of a model file that was read."""
+def build_model(file: ModelFile) -> Any:
+    """The network of a model file that was read, of the class that ``MODULES`` names."""
     weights = {name: torch.from_numpy(value) for name, value in file.tensors.items()}
     with torch.random.fork_rng(devices=[]):  # the initial values are overwritten: they must not cost draws
-        model = MODULES[file.config.network](file.config)  # type: ignore[arg-type]  # each takes its own
+        model: Network = MODULES[file.config.network](file.config)
     for name, other in model.tied().items():
         weights[name] = weights[other]
     model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
