@@ -1,6 +1,7 @@
 """The benchmarks: their tables and plots say what was measured, on as many cores as they say."""
 
 import importlib
+import json
 import os
 import time
 from pathlib import Path
@@ -25,6 +26,31 @@ def path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(name: str) -> ModuleType:
     return importlib.import_module(f"benchmarks.{name}")
+
+
+def test_the_grid_measures_the_shapes_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = load("engine_grid")
+    monkeypatch.setattr(grid, "make_sides", lambda *_: {"inference": {}})
+    monkeypatch.setattr(grid.common, "medians", lambda *_: TIMES)
+    monkeypatch.setattr(grid, "peak_gflops", lambda *_: 100.0)
+    words = ["engine_grid", "--work", "--cells", "lstm", "--threads", "1", "--shapes", "1,3,8", "2,4,5"]
+    monkeypatch.setattr("sys.argv", words)
+    grid.main()
+    assert list(json.loads(capsys.readouterr().out)["times"]["inference"]) == ["lstm 1,3,8", "lstm 2,4,5"]
+
+
+@pytest.mark.parametrize("text", ["1,2", "1,2,3,4", "1,x,3", "0,2,3", "1,-2,3", ""])
+def test_the_grid_refuses_what_is_no_shape_in_one_line(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["engine_grid", "--shapes", text])
+    with pytest.raises(SystemExit):
+        load("engine_grid").main()
+    assert capsys.readouterr().err.splitlines()[-1].endswith(
+        f"argument --shapes: expected B,T,H, three numbers from 1 on; got {text!r}"
+    )
 
 
 def test_row_of_the_grid_names_the_best_peer() -> None:
