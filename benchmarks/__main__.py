@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 ALL = (
+    "own_loop",
     "peak",
     "engine_grid",
     "streaming",

@@ -2,6 +2,7 @@
 #include "python/head.hpp"
 #include "python/layer.hpp"
 #include "python/stack.hpp"
+#include "threads/processors.hpp"
 
 namespace backtime {
 namespace {
@@ -62,5 +63,7 @@ NB_MODULE(_engine, m) {
         nb::call_guard<nb::gil_scoped_release>(), "Flops a second of this thread in float32 multiply-adds on registers.");
   m.def("get_threads", team_size);
   m.def("set_threads", set_team_size, "n"_a);
+  m.def("quota", quota, "groups"_a, "root"_a, "Processors that a container's quota leaves, or 0: for the tests.");
+  m.def("team", team_name, "Whose threads run a region now: pytorch or own.");
   m.def("trim", pool_trim, "Frees the buffers kept for the next call; returns how many bytes.");
 }

@@ -8,7 +8,7 @@
 #pragma once
 #include "calls.hpp"
 #include "simd.hpp"
-#include "team.hpp"
+#include "threads/team.hpp"
 
 namespace backtime::BT_ISA {
 

@@ -1,4 +1,5 @@
-// How a call is cut among the members of the team. No choice made here changes a bit of any result.
+// How a call is cut among the members of the team, and how each goes through its blocks. No choice made here changes a bit of
+// any result.
 #pragma once
 #include "calls.hpp"
 #include "panel.hpp"
@@ -17,6 +18,7 @@ struct Plan {
 // step is long, if the blocks can be shared out evenly.
 inline bool shares_blocks(long B, long nb, long step_work, int threads) {
   if (B < 4L * threads) return true;
+  if (!team_steady()) return false;
   const long each = (nb + threads - 1) / threads;
   return step_work > 60000L * threads && 20 * nb >= 19 * each * threads;
 }

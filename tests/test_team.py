@@ -1,6 +1,7 @@
 """The thread team among other threads and processes: fork, Python's lock, many callers, the end.
 
-Every program runs in a process of its own, with a time limit: what is tested for is a hang or a crash.
+Every program runs in a process of its own, with a time limit: what is tested for is a hang or a crash. Each runs on the
+engine's own threads and on PyTorch's.
 """
 
 import os
@@ -149,44 +150,73 @@ assert same(call(), expected)
 }
 
 
-def run(program: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+TEAMS = ("own", "pytorch")
+ON_PYTORCH = "import torch; torch.set_num_threads(2)\n"
+
+
+def run(program: str, team: str = "own", seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The program after BEGIN, on the engine's own threads or on PyTorch's, never alone for a while."""
     path = os.pathsep.join(p for p in sys.path if p)
+    forced = {"own": "own", "pytorch": "openmp"}[team]
     return subprocess.run(
-        [sys.executable, "-c", BEGIN + program],
-        env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, "-c", (ON_PYTORCH if team == "pytorch" else "") + BEGIN + program],
+        env={**os.environ, "PYTHONPATH": path, "BACKTIME_THREADS": forced, **environment},
         capture_output=True,
         text=True,
         timeout=seconds,
     )
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_the_team_stands(name: str) -> None:
+@pytest.fixture(params=TEAMS)
+def team(request: pytest.FixtureRequest) -> str:
     engine_or_skip()
-    done = run(PROGRAMS[name])
+    if request.param == "pytorch":
+        pytest.importorskip("torch")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_team_stands(name: str, team: str) -> None:
+    done = run(PROGRAMS[name], team)
     assert done.returncode == 0, f"status {done.returncode}\n{done.stderr}"
     assert "assert" not in done.stderr.lower()  # of a thread, which does not end the program
 
 
-def test_a_wrong_answer_in_a_child_is_seen() -> None:
-    engine_or_skip()
-    assert run("expected[0][0, 0, 0] += 1; assert child_is_right()").returncode == 1
+def test_a_wrong_answer_in_a_child_is_seen(team: str) -> None:
+    assert run("expected[0][0, 0, 0] += 1; assert child_is_right()", team).returncode == 1
 
 
-def test_torch_workers_use_the_engine() -> None:
-    """DataLoader workers are forked children; the parent has a team, and torch's own threads."""
-    engine_or_skip()
-    pytest.importorskip("torch")
-    done = run("""
+LOADER = """
 import torch
+from backtime import nn
+torch.manual_seed(0)
+layer = nn.LSTM(16, 64, batch_first=True)
+batch = torch.randn(40, 10, 16)
+with torch.no_grad():
+    wanted = layer(batch)[0]
 class Answers(torch.utils.data.Dataset):
     def __len__(self):
         return 8
     def __getitem__(self, n):
-        return torch.from_numpy(call()[0])
+        with torch.no_grad():
+            return layer(batch)[0]
 torch.ones(500, 500) @ torch.ones(500, 500)
-for found in torch.utils.data.DataLoader(Answers(), num_workers=2, multiprocessing_context="fork"):
-    assert np.array_equal(found[0], expected[0])
-    keep_calling(0.02)
-""")
+for _ in range({times}):
+    for found in torch.utils.data.DataLoader(Answers(), num_workers={workers}, multiprocessing_context="fork"):
+        assert torch.equal(found[0], wanted)
+        keep_calling(0.02)
+"""
+
+
+def test_workers_of_a_loader_use_a_layer(team: str) -> None:
+    """DataLoader workers are forked children; the parent has a team, and torch's own threads."""
+    pytest.importorskip("torch")
+    done = run(LOADER.format(times=1, workers=2), team)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_four_workers_of_a_loader_again_and_again(team: str) -> None:
+    pytest.importorskip("torch")
+    done = run(LOADER.format(times=10, workers=4), team, seconds=300)
     assert done.returncode == 0, done.stderr

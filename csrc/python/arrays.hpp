@@ -15,7 +15,7 @@
 
 #include "../calls.hpp"
 #include "../pool.hpp"
-#include "../team.hpp"
+#include "../threads/team.hpp"
 #include "gil.hpp"
 
 namespace nb = nanobind;

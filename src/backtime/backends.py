@@ -15,7 +15,9 @@ except ImportError as error:  # a source checkout without a build: the reference
 else:
     try:
         _engine.isa()
-    except ValueError as error:  # BACKTIME_ISA names a set that this machine has not
+        _engine.get_threads()
+        _engine.team()
+    except ValueError as error:  # an environment variable asks for what there is not: BACKTIME_ISA, ..._THREADS
         raise UsageError(str(error)) from None
 
 BACKENDS = ("auto", "native", "reference")
@@ -27,18 +29,21 @@ def available() -> bool:
 
 
 def engine_info() -> dict[str, Any]:
-    """What answers: ``isa`` (the instruction set chosen at import) and ``threads``."""
+    """What answers: ``isa`` (the instruction set chosen at import), ``threads`` (how many a call takes at most).
+
+    ``team`` says whose threads they are at this moment: ``"pytorch"`` or ``"own"`` (docs/threads.md).
+    """
     if _missing is not None:
-        return {"isa": None, "threads": 1, "why": _missing}
-    return {"isa": _engine.isa(), "threads": _engine.get_threads()}
+        return {"isa": None, "threads": 1, "team": None, "why": _missing}
+    return {"isa": _engine.isa(), "threads": _engine.get_threads(), "team": _engine.team()}
 
 
-def set_threads(n: int) -> None:
-    """Size of the engine's thread team; results do not depend on it."""
-    if n < 1:
-        raise UsageError(f"threads is {n}; expected a number from 1")
+def set_threads(n: int | None) -> None:
+    """How many threads a call takes at most; None for PyTorch's number again. Results do not depend on it."""
+    if n is not None and n < 1:
+        raise UsageError(f"threads is {n}; expected a number from 1, or None")
     if _missing is None:
-        _engine.set_threads(n)
+        _engine.set_threads(n or 0)
 
 
 def choose(backend: str) -> str:

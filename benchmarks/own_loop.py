@@ -1,0 +1,164 @@
+"""Milliseconds of a training step in a loop as people write it: `torch.nn` as it comes, compiled, and backtime.
+
+Every side runs benchmarks/user_loop.py in a process of its own with nothing set; the processes take turns. A round goes
+through all points, so that a busy phase of the machine falls into one round of many points and not into all of one.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import common
+from benchmarks.plots import draw_ratios
+from benchmarks.user_loop import LIBRARIES, Point
+
+CELLS = ("RNN", "GRU", "LSTM")
+# B, T, H, layers, V
+SHAPES = [
+    (1, 100, 32, 1, 65),
+    (1, 50, 128, 1, 65),
+    (4, 30, 24, 2, 65),
+    (8, 64, 64, 1, 65),
+    (16, 50, 64, 2, 65),
+    (24, 60, 96, 1, 65),
+    (128, 20, 128, 1, 65),
+    (50, 50, 128, 2, 65),
+    (20, 20, 200, 2, 10_000),
+    (32, 35, 256, 1, 2000),
+    (64, 50, 256, 1, 65),
+    (20, 35, 512, 1, 65),
+    (16, 35, 512, 2, 2000),
+    (64, 20, 1024, 1, 65),
+]
+SPECIAL = [(8, 64, 64, 1, 65), (32, 50, 128, 2, 65), (32, 35, 256, 1, 2000), (20, 35, 512, 1, 65)]
+QUICK = [(1, 100, 32, 1, 65), (24, 60, 96, 1, 65), (50, 50, 128, 2, 65), (20, 35, 512, 1, 65)]
+# Sums in another order: a rounding of float32 (6e-8) grown by the first steps of Adam; 2e-7 was seen.
+TOLERANCE = 1e-5
+Times = dict[Point, dict[str, dict[str, Any]]]
+NOTES = """\
+Median milliseconds of a whole step (embedding, layer, dropout, linear, cross-entropy, backward, clipping, Adam), from
+{rounds} processes a side that took turns{conditions}. No environment variable is set. Losses of the first steps agreed to
+{tolerance:.0e} before. The last columns are their time over ours: above 1 backtime is faster."""
+
+
+def points(args: argparse.Namespace) -> list[Point]:
+    """Plain ones of every cell, then those with lengths, then those with both directions."""
+    plain, special = (QUICK, QUICK[1:3]) if args.quick else (SHAPES, SPECIAL)
+    each = [(shape, "plain") for shape in plain]
+    each += [(shape, kind) for kind in ("lengths", "both") for shape in special]
+    return [Point(cell, *shape, kind) for cell in args.cells for shape, kind in each if kind in args.kinds]
+
+
+def run_process(library: str, point: Point, seconds: float, threads: int | None) -> dict[str, Any]:
+    """One side at one point, in a process of its own."""
+    words = [library, *map(str, point), "--seconds", str(seconds), *(["--threads", str(threads)] if threads else [])]
+    command = [sys.executable, "-m", "benchmarks.user_loop", *words]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def check(point: Point, losses: dict[str, list[float]]) -> None:
+    """Refuse to report sides that train another model."""
+    for library, found in losses.items():
+        common.agree(f"{point}: losses of {library}", [found], [losses["torch"]], TOLERANCE)
+
+
+def measure(chosen: list[Point], libraries: list[str], rounds: int, seconds: float, threads: int | None) -> Times:
+    """Medians over the rounds of what the processes print; torch.compile, which takes long to begin, has one round."""
+    found: dict[Point, dict[str, list[Any]]] = {p: {library: [] for library in libraries} for p in chosen}
+    for n in range(rounds):
+        for point in chosen:
+            for library in libraries:
+                if n == 0 or library != "compiled":
+                    found[point][library].append(run_process(library, point, seconds, threads))
+            if n == 0:
+                check(point, {library: runs[0]["losses"] for library, runs in found[point].items()})
+            print(f"round {n + 1}: {_name(point)}", file=sys.stderr, flush=True)
+    keys = ("ms", "slowest", "processors")
+    return {
+        point: {
+            library: {key: statistics.median(one[key] for one in runs) for key in keys}
+            for library, runs in sides.items()
+        }
+        for point, sides in found.items()
+    }
+
+
+@contextlib.contextmanager
+def busy(wanted: bool) -> Iterator[None]:
+    """With ``wanted``, a process that spins on each core meanwhile."""
+    cores = sorted(os.sched_getaffinity(0)) if wanted else []
+    spin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    spinning = [subprocess.Popen([sys.executable, "-c", spin, str(core)]) for core in cores]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+def _name(point: Point) -> str:
+    return f"{point.cell.lower()} {','.join(map(str, point[1:6]))}"
+
+
+def rows(times: Times, kind: str) -> list[list[str]]:
+    """A line of the table for each point of this kind."""
+    lines = []
+    for point, sides in times.items():
+        if point.kind == kind:
+            ours = sides["backtime"]
+            line = [_name(point), *(common.ms(side["ms"] / 1e3) for side in sides.values())]
+            line += [common.ms(side["slowest"] / 1e3) for name, side in sides.items() if name != "compiled"]
+            line += [f"{ours['processors']:.2f}"]
+            lines.append(line + [f"{sides[name]['ms'] / ours['ms']:.2f}" for name in sides if name != "backtime"])
+    return lines
+
+
+def summary(times: Times) -> str:
+    """Geometric mean and least of the ratios over torch.nn, for each cell and kind."""
+    lines = []
+    for cell, kind in dict.fromkeys((point.cell, point.kind) for point in times):
+        found = [sides for point, sides in times.items() if (point.cell, point.kind) == (cell, kind)]
+        ratios = [sides["torch"]["ms"] / sides["backtime"]["ms"] for sides in found]
+        slow = [sides["torch"]["slowest"] / sides["backtime"]["slowest"] for sides in found]
+        mean = math.exp(statistics.fmean(map(math.log, ratios)))
+        lines.append([f"{cell} {kind}", len(ratios), f"{mean:.2f}", f"{min(ratios):.2f}", f"{min(slow):.2f}"])
+    return common.table(["over torch.nn", "shapes", "geometric mean", "least", "least of slowest steps"], lines)
+
+
+def main() -> None:
+    options = common.parser(__doc__)
+    options.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
+    options.add_argument("--kinds", nargs="+", choices=("plain", "lengths", "both"), default=("plain", "lengths", "both"))
+    options.add_argument("--busy", action="store_true", help="with a process that spins on each core")
+    options.add_argument("--compiled", action="store_true", help="torch.compile of torch.nn too: slow to begin")
+    options.add_argument("--rounds", type=int, metavar="N", help="processes of a side at a point")
+    args = options.parse_args()
+    rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 1.5)
+    libraries = [library for library in LIBRARIES if library != "compiled" or args.compiled]
+    with busy(args.busy):
+        times = measure(points(args), libraries, rounds, seconds, args.threads)
+    conditions = ", a process spinning on each core" if args.busy else ""
+    conditions += f", torch.set_num_threads({args.threads}) on both sides" if args.threads else ""
+    isa = common.kernels.engine_info()["isa"]
+    name = "-".join(["own_loop", isa, *(["busy"] if args.busy else []), *([f"{args.threads}"] if args.threads else [])])
+    head = ["B,T,H,layers,V", *libraries, "torch slowest", "ours slowest", "processors"]
+    head += [f"{library}/ours" for library in libraries if library != "backtime"]
+    kinds = dict.fromkeys(point.kind for point in times)
+    tables = [summary(times), *(f"**{kind}**\n\n{common.table(head, rows(times, kind))}" for kind in kinds)]
+    if args.write:
+        draw_ratios({_name(p) + f" {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}, name)
+        tables.insert(0, f"![their time over ours](plots/{name}.svg)")
+    notes = NOTES.format(rounds=rounds, conditions=conditions, tolerance=TOLERANCE)
+    common.report(f"In a loop of one's own{conditions}, {isa}", notes, "\n\n".join(tables), args.write)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A training loop as people write it, with the recurrent layer of one library: what `own_loop` runs in a process.
+
+Embedding, layer, dropout, linear, cross-entropy, clipping, Adam. Nothing is set but, where asked for, torch.set_num_threads.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+LIBRARIES = ("torch", "compiled", "backtime")
+COMPARED = 6  # steps whose losses the sides must agree on
+PADDED = -100  # the target that cross_entropy leaves out
+
+
+class Point(NamedTuple):
+    """A layer, the shape of its batches, and how it is called."""
+
+    cell: str  # RNN, GRU, LSTM
+    B: int
+    T: int
+    H: int
+    layers: int
+    V: int
+    kind: str = "plain"  # or "lengths": sequences of unequal lengths; or "both": both directions
+
+
+class Network(nn.Module):
+    """What stands around the layer."""
+
+    def __init__(self, point: Point, library: str) -> None:
+        super().__init__()
+        layers: Any = nn
+        if library == "backtime":
+            from backtime import nn as layers  # type: ignore[no-redef]
+        both = point.kind == "both"
+        self.library, self.embedding = library, nn.Embedding(point.V, point.H)
+        self.layer = getattr(layers, point.cell)(point.H, point.H, point.layers, bidirectional=both)
+        self.dropout, self.linear = nn.Dropout(0.1), nn.Linear(point.H * (1 + both), point.V)
+
+    def forward(self, tokens: Tensor, lengths: Tensor | None) -> Tensor:
+        x = self.embedding(tokens)
+        return self.linear(self.dropout(self.layer(x)[0] if lengths is None else self._ragged(x, lengths)))
+
+    def _ragged(self, x: Tensor, lengths: Tensor) -> Tensor:
+        if self.library == "backtime":
+            return self.layer(x, lengths=lengths)[0]
+        packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+        return pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0]
+
+
+def run(point: Point, library: str, seconds: float) -> dict[str, Any]:
+    """Losses of the first steps; milliseconds of the later ones: median and slowest hundredth; processors used."""
+    torch.manual_seed(0)
+    network = Network(point, library)
+    model = torch.compile(network) if library == "compiled" else network
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3)
+    tokens = torch.randint(point.V, (point.T, point.B))
+    targets, lengths = torch.randint(point.V, (point.T, point.B)), None
+    if point.kind == "lengths":
+        lengths = torch.randint(max(1, point.T // 4), point.T + 1, (point.B,))
+        targets[torch.arange(point.T)[:, None] >= lengths] = PADDED
+
+    def step() -> float:
+        adam.zero_grad()
+        logits = model(tokens, lengths).view(-1, point.V)
+        loss = nn.functional.cross_entropy(logits, targets.view(-1), ignore_index=PADDED)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        adam.step()
+        return loss.item()
+
+    losses = [step() for _ in range(COMPARED)]
+    times, cpu, start = [], time.process_time(), time.perf_counter()
+    while (now := time.perf_counter()) - start < seconds or len(times) < 3:
+        step()
+        times.append(time.perf_counter() - now)
+    used = (time.process_time() - cpu) / (time.perf_counter() - start)
+    late = sorted(times)[-max(1, len(times) // 100)]
+    return {"losses": losses, "ms": 1e3 * statistics.median(times), "mean": 1e3 * statistics.fmean(times), "slowest": 1e3 * late, "processors": used}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("library", choices=LIBRARIES)
+    options.add_argument("point", nargs="+", metavar="CELL B T H LAYERS V [KIND]")
+    options.add_argument("--seconds", type=float, default=2.0)
+    options.add_argument("--threads", type=int, help="torch.set_num_threads; backtime is told nothing")
+    args = options.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    cell, *numbers = args.point[:6]
+    point = Point(cell, *map(int, numbers), *args.point[6:])
+    print(json.dumps(run(point, args.library, args.seconds)))
+
+
+if __name__ == "__main__":
+    main()
