@@ -1,7 +1,8 @@
-"""Milliseconds of a training step in a loop as people write it: `torch.nn` as it comes, compiled, and backtime.
+"""Milliseconds of a training step in a loop as people write it: `torch.nn`, compiled or not, and backtime.
 
-Every side runs benchmarks/user_loop.py in a process of its own with nothing set; the processes take turns. A round goes
-through all points, so that a busy phase of the machine falls into one round of many points and not into all of one.
+Every side runs benchmarks/user_loop.py in a process of its own with nothing set; the processes take turns. A
+round goes through all points, so that a busy phase of the machine falls into one round of many points and not
+into all of one.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from benchmarks.plots import draw_ratios
 from benchmarks.user_loop import LIBRARIES, Point
 
 CELLS = ("RNN", "GRU", "LSTM")
+KINDS = ("plain", "lengths", "both")
 # B, T, H, layers, V
 SHAPES = [
     (1, 100, 32, 1, 65),
@@ -41,11 +43,14 @@ SPECIAL = [(8, 64, 64, 1, 65), (32, 50, 128, 2, 65), (32, 35, 256, 1, 2000), (20
 QUICK = [(1, 100, 32, 1, 65), (24, 60, 96, 1, 65), (50, 50, 128, 2, 65), (20, 35, 512, 1, 65)]
 # Sums in another order: a rounding of float32 (6e-8) grown by the first steps of Adam; 2e-7 was seen.
 TOLERANCE = 1e-5
+KEYS = ("ms", "mean", "slow", "processors")
 Times = dict[Point, dict[str, dict[str, Any]]]
 NOTES = """\
-Median milliseconds of a whole step (embedding, layer, dropout, linear, cross-entropy, backward, clipping, Adam), from
-{rounds} processes a side that took turns{conditions}. No environment variable is set. Losses of the first steps agreed to
-{tolerance:.0e} before. The last columns are their time over ours: above 1 backtime is faster."""
+Median milliseconds of a whole step (embedding, layer, dropout, linear, cross-entropy, backward, clipping,
+Adam), from {rounds} processes a side that took turns{conditions}. No environment variable is set.
+"mean" is the mean step, "slow" the slowest hundredth, "processors" our processor time over wall time.
+Losses of the first steps agreed to {tolerance:.0e} before. The last columns are their time over ours: above 1
+backtime is faster."""
 
 
 def points(args: argparse.Namespace) -> list[Point]:
@@ -58,7 +63,8 @@ def points(args: argparse.Namespace) -> list[Point]:
 
 def run_process(library: str, point: Point, seconds: float, threads: int | None) -> dict[str, Any]:
     """One side at one point, in a process of its own."""
-    words = [library, *map(str, point), "--seconds", str(seconds), *(["--threads", str(threads)] if threads else [])]
+    words = [library, *map(str, point), "--seconds", str(seconds)]
+    words += ["--threads", str(threads)] if threads else []
     command = [sys.executable, "-m", "benchmarks.user_loop", *words]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
@@ -69,8 +75,10 @@ def check(point: Point, losses: dict[str, list[float]]) -> None:
         common.agree(f"{point}: losses of {library}", [found], [losses["torch"]], TOLERANCE)
 
 
-def measure(chosen: list[Point], libraries: list[str], rounds: int, seconds: float, threads: int | None) -> Times:
-    """Medians over the rounds of what the processes print; torch.compile, which takes long to begin, has one round."""
+def measure(
+    chosen: list[Point], libraries: list[str], rounds: int, seconds: float, threads: int | None
+) -> Times:
+    """Medians over the rounds of what the processes print; torch.compile, slow to begin, has one round."""
     found: dict[Point, dict[str, list[Any]]] = {p: {library: [] for library in libraries} for p in chosen}
     for n in range(rounds):
         for point in chosen:
@@ -80,10 +88,9 @@ def measure(chosen: list[Point], libraries: list[str], rounds: int, seconds: flo
             if n == 0:
                 check(point, {library: runs[0]["losses"] for library, runs in found[point].items()})
             print(f"round {n + 1}: {_name(point)}", file=sys.stderr, flush=True)
-    keys = ("ms", "slowest", "processors")
     return {
         point: {
-            library: {key: statistics.median(one[key] for one in runs) for key in keys}
+            library: {key: statistics.median(one[key] for one in runs) for key in KEYS}
             for library, runs in sides.items()
         }
         for point, sides in found.items()
@@ -113,11 +120,11 @@ def rows(times: Times, kind: str) -> list[list[str]]:
     lines = []
     for point, sides in times.items():
         if point.kind == kind:
-            ours = sides["backtime"]
+            ours, theirs = sides["backtime"], sides["torch"]
             line = [_name(point), *(common.ms(side["ms"] / 1e3) for side in sides.values())]
-            line += [common.ms(side["slowest"] / 1e3) for name, side in sides.items() if name != "compiled"]
-            line += [f"{ours['processors']:.2f}"]
-            lines.append(line + [f"{sides[name]['ms'] / ours['ms']:.2f}" for name in sides if name != "backtime"])
+            line += [common.ms(side[key] / 1e3) for key in ("mean", "slow") for side in (theirs, ours)]
+            ratios = [sides[name]["ms"] / ours["ms"] for name in sides if name != "backtime"]
+            lines.append([*line, f"{ours['processors']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)])
     return lines
 
 
@@ -125,20 +132,23 @@ def summary(times: Times) -> str:
     """Geometric mean and least of the ratios over torch.nn, for each cell and kind."""
     lines = []
     for cell, kind in dict.fromkeys((point.cell, point.kind) for point in times):
-        found = [sides for point, sides in times.items() if (point.cell, point.kind) == (cell, kind)]
-        ratios = [sides["torch"]["ms"] / sides["backtime"]["ms"] for sides in found]
-        slow = [sides["torch"]["slowest"] / sides["backtime"]["slowest"] for sides in found]
-        mean = math.exp(statistics.fmean(map(math.log, ratios)))
-        lines.append([f"{cell} {kind}", len(ratios), f"{mean:.2f}", f"{min(ratios):.2f}", f"{min(slow):.2f}"])
-    return common.table(["over torch.nn", "shapes", "geometric mean", "least", "least of slowest steps"], lines)
+        sides = [sides for point, sides in times.items() if (point.cell, point.kind) == (cell, kind)]
+        by = {key: [one["torch"][key] / one["backtime"][key] for one in sides] for key in KEYS[:3]}
+        means = [math.exp(statistics.fmean(map(math.log, by[key]))) for key in ("ms", "mean")]
+        each = [*means, *(min(ratios) for ratios in by.values())]
+        lines.append([f"{cell} {kind}", len(sides), *(f"{ratio:.2f}" for ratio in each)])
+    head = ["over torch.nn", "shapes", "geometric mean of medians", "of means"]
+    return common.table([*head, "least of medians", "of means", "of slow steps"], lines)
 
 
 def main() -> None:
     options = common.parser(__doc__)
     options.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
-    options.add_argument("--kinds", nargs="+", choices=("plain", "lengths", "both"), default=("plain", "lengths", "both"))
+    options.add_argument(
+        "--kinds", nargs="+", choices=("plain", "lengths", "both"), default=("plain", "lengths", "both")
+    )
     options.add_argument("--busy", action="store_true", help="with a process that spins on each core")
-    options.add_argument("--compiled", action="store_true", help="torch.compile of torch.nn too: slow to begin")
+    options.add_argument("--compiled", action="store_true", help="torch.compile of torch.nn too")
     options.add_argument("--rounds", type=int, metavar="N", help="processes of a side at a point")
     args = options.parse_args()
     rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 1.5)
@@ -148,13 +158,15 @@ def main() -> None:
     conditions = ", a process spinning on each core" if args.busy else ""
     conditions += f", torch.set_num_threads({args.threads}) on both sides" if args.threads else ""
     isa = common.kernels.engine_info()["isa"]
-    name = "-".join(["own_loop", isa, *(["busy"] if args.busy else []), *([f"{args.threads}"] if args.threads else [])])
-    head = ["B,T,H,layers,V", *libraries, "torch slowest", "ours slowest", "processors"]
+    name = f"own_loop-{isa}{'-busy' if args.busy else ''}{f'-{args.threads}' if args.threads else ''}"
+    head = ["B,T,H,layers,V", *libraries, "torch mean", "ours", "torch slow", "ours", "processors"]
     head += [f"{library}/ours" for library in libraries if library != "backtime"]
     kinds = dict.fromkeys(point.kind for point in times)
     tables = [summary(times), *(f"**{kind}**\n\n{common.table(head, rows(times, kind))}" for kind in kinds)]
     if args.write:
-        draw_ratios({_name(p) + f" {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}, name)
+        draw_ratios(
+            {_name(p) + f" {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}, name
+        )
         tables.insert(0, f"![their time over ours](plots/{name}.svg)")
     notes = NOTES.format(rounds=rounds, conditions=conditions, tolerance=TOLERANCE)
     common.report(f"In a loop of one's own{conditions}, {isa}", notes, "\n\n".join(tables), args.write)

@@ -97,14 +97,15 @@ def draw_growth(
 
 
 def draw_ratios(ratios: dict[str, float], name: str, folder: Path = FOLDER) -> list[Path]:
-    """The peer's time over ours at each point, the axis logarithmic: right of the line at 1 backtime is faster."""
+    """The peer's time over ours at each point, the axis logarithmic: right of 1 backtime is faster."""
     made, axes = figure(1, 1, 8, 1 + 0.2 * len(ratios))
     axis, names = axes[0, 0], list(ratios)
     colours = [AHEAD if ratio >= 1 else BEHIND for ratio in ratios.values()]
     axis.hlines(range(len(names)), 1, list(ratios.values()), color=colours, alpha=0.45, linewidth=2.5)
     axis.scatter(list(ratios.values()), range(len(names)), color=colours, zorder=2)
     for y, ratio in enumerate(ratios.values()):
-        axis.annotate(f"{ratio:.2f}", (max(ratio, 1), y), (8, 0), textcoords="offset points", va="center", fontsize=7)
+        place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 7}
+        axis.annotate(f"{ratio:.2f}", (max(ratio, 1), y), **place)
     axis.axvline(1, color=PEER, linewidth=1)
     axis.set_xscale("log")
     axis.set_xticks((0.5, 1, 2, 4, 8, 16), [f"{tick:g}x" for tick in (0.5, 1, 2, 4, 8, 16)])

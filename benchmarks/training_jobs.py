@@ -7,7 +7,6 @@ clipping at 5, Adam, the state carried on. Sides: ``torch`` (torch.nn with torch
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -60,15 +59,12 @@ def work(job: Job, side: str, seconds: float, threads: int | None) -> dict[str, 
     import torch
 
     from backtime.models import LanguageConfig, LanguageModel
-    from backtime.training.threads import share_threads
     from benchmarks.peers import StockModel, train_step
 
     common.use_threads(threads)
     config = LanguageConfig(job.cell, job.hidden_size, 2, job.vocabulary_size, job.embedding_size)
     torch.manual_seed(1)
     model = LanguageModel(config) if side == "backtime" else StockModel(config)
-    if side == "backtime":
-        share_threads(model)  # as `backtime train` does
     adam = torch.optim.Adam(model.parameters(), lr=2e-3, fused=None if side == "torch" else True)
     chunks = _chunks(job)
     losses, state = [], None
@@ -106,9 +102,7 @@ def _chunks(job: Job) -> list[Any]:
 def run_process(name: str, side: str, seconds: float, threads: int | None) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.training_jobs", "--work", name, "--side", side]
     command += ["--seconds", str(seconds), *(["--threads", str(threads)] if threads else [])]
-    # as `backtime train` sets it; the peer runs as it comes
-    own = {"OMP_WAIT_POLICY": "PASSIVE"} if side == "backtime" else {}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **own})
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 

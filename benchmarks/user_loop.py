@@ -1,6 +1,7 @@
-"""A training loop as people write it, with the recurrent layer of one library: what `own_loop` runs in a process.
+"""A training loop as people write it, with the layer of one library: what `own_loop` runs in a process.
 
-Embedding, layer, dropout, linear, cross-entropy, clipping, Adam. Nothing is set but, where asked for, torch.set_num_threads.
+Embedding, layer, dropout, linear, cross-entropy, clipping, Adam. Nothing is set but, where asked for,
+torch.set_num_threads.
 """
 
 import argparse
@@ -34,6 +35,7 @@ class Network(nn.Module):
     """What stands around the layer."""
 
     def __init__(self, point: Point, library: str) -> None:
+        """The layer of that library at that point."""
         super().__init__()
         layers: Any = nn
         if library == "backtime":
@@ -44,6 +46,7 @@ class Network(nn.Module):
         self.dropout, self.linear = nn.Dropout(0.1), nn.Linear(point.H * (1 + both), point.V)
 
     def forward(self, tokens: Tensor, lengths: Tensor | None) -> Tensor:
+        """Logits (T, B, V)."""
         x = self.embedding(tokens)
         return self.linear(self.dropout(self.layer(x)[0] if lengths is None else self._ragged(x, lengths)))
 
@@ -55,7 +58,7 @@ class Network(nn.Module):
 
 
 def run(point: Point, library: str, seconds: float) -> dict[str, Any]:
-    """Losses of the first steps; milliseconds of the later ones: median and slowest hundredth; processors used."""
+    """Losses of the first steps; milliseconds of the later ones; how many processors they used."""
     torch.manual_seed(0)
     network = Network(point, library)
     model = torch.compile(network) if library == "compiled" else network
@@ -81,8 +84,10 @@ def run(point: Point, library: str, seconds: float) -> dict[str, Any]:
         step()
         times.append(time.perf_counter() - now)
     used = (time.process_time() - cpu) / (time.perf_counter() - start)
-    late = sorted(times)[-max(1, len(times) // 100)]
-    return {"losses": losses, "ms": 1e3 * statistics.median(times), "mean": 1e3 * statistics.fmean(times), "slowest": 1e3 * late, "processors": used}
+    times = [1e3 * spent for spent in sorted(times)]
+    slow = times[-max(1, len(times) // 100)]
+    found = {"ms": statistics.median(times), "mean": statistics.fmean(times), "slow": slow}
+    return {"losses": losses, "processors": used, **found}
 
 
 def main() -> None:

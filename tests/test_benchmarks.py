@@ -48,8 +48,10 @@ def test_the_grid_refuses_what_is_no_shape_in_one_line(
     monkeypatch.setattr("sys.argv", ["engine_grid", "--shapes", text])
     with pytest.raises(SystemExit):
         load("engine_grid").main()
-    assert capsys.readouterr().err.splitlines()[-1].endswith(
-        f"argument --shapes: expected B,T,H, three numbers from 1 on; got {text!r}"
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(f"argument --shapes: expected B,T,H, three numbers from 1 on; got {text!r}")
     )
 
 

@@ -1,7 +1,7 @@
 """The thread team among other threads and processes: fork, Python's lock, many callers, the end.
 
-Every program runs in a process of its own, with a time limit: what is tested for is a hang or a crash. Each runs on the
-engine's own threads and on PyTorch's.
+Every program runs in a process of its own, with a time limit: what is tested for is a hang or a crash. Each
+runs on the engine's own threads and on PyTorch's.
 """
 
 import os
@@ -154,13 +154,13 @@ TEAMS = ("own", "pytorch")
 ON_PYTORCH = "import torch; torch.set_num_threads(2)\n"
 
 
-def run(program: str, team: str = "own", seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, team: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """The program after BEGIN, on the engine's own threads or on PyTorch's, never alone for a while."""
     path = os.pathsep.join(p for p in sys.path if p)
     forced = {"own": "own", "pytorch": "openmp"}[team]
     return subprocess.run(
         [sys.executable, "-c", (ON_PYTORCH if team == "pytorch" else "") + BEGIN + program],
-        env={**os.environ, "PYTHONPATH": path, "BACKTIME_THREADS": forced, **environment},
+        env={**os.environ, "PYTHONPATH": path, "BACKTIME_THREADS": forced},
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -202,8 +202,8 @@ class Answers(torch.utils.data.Dataset):
             return layer(batch)[0]
 torch.ones(500, 500) @ torch.ones(500, 500)
 for _ in range({times}):
-    for found in torch.utils.data.DataLoader(Answers(), num_workers={workers}, multiprocessing_context="fork"):
-        assert torch.equal(found[0], wanted)
+    for found in torch.utils.data.DataLoader(Answers(), None, num_workers={workers}):
+        assert torch.equal(found, wanted)
         keep_calling(0.02)
 """
 

@@ -1,4 +1,4 @@
-"""How many threads a call takes and whose: PyTorch's number, PyTorch's threads. Seen by what the processor did.
+"""How many threads a call takes and whose: PyTorch's number, PyTorch's threads. Seen by processor time.
 
 Every program runs in a process of its own, for these things are read once.
 """
@@ -216,7 +216,7 @@ def test_more_threads_than_wanted_are_seen() -> None:
 
 @pytest.mark.parametrize("library", ["omp", "iomp5"])
 def test_another_openmp_than_torchs_own(library: str) -> None:
-    """libomp and libiomp5 answer to the names of libgomp: loaded first, they are what torch and the engine run on."""
+    """libomp and libiomp5 have libgomp's functions: loaded first, torch and the engine run on them."""
     engine_or_skip()
     pytest.importorskip("torch")
     name = ctypes.util.find_library(library)

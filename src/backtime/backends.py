@@ -17,7 +17,7 @@ else:
         _engine.isa()
         _engine.get_threads()
         _engine.team()
-    except ValueError as error:  # an environment variable asks for what there is not: BACKTIME_ISA, ..._THREADS
+    except ValueError as error:  # an environment variable that asks for what is not there
         raise UsageError(str(error)) from None
 
 BACKENDS = ("auto", "native", "reference")
@@ -29,7 +29,7 @@ def available() -> bool:
 
 
 def engine_info() -> dict[str, Any]:
-    """What answers: ``isa`` (the instruction set chosen at import), ``threads`` (how many a call takes at most).
+    """What answers: ``isa``, the instruction set, and ``threads``, how many a call takes at most.
 
     ``team`` says whose threads they are at this moment: ``"pytorch"`` or ``"own"`` (docs/threads.md).
     """

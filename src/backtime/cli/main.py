@@ -30,9 +30,6 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if argv is None else argv
     args = _parser(arguments).parse_args(arguments)
-    # Read when PyTorch loads: its OpenMP threads sleep between operations, where by default they would spin
-    # for milliseconds on the processors that the engine needs next.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return int(importlib.import_module(f"backtime.cli.{args.verb}").run(args))
     except UsageError as error:

@@ -4,11 +4,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from backtime.errors import UsageError
 from backtime.models.file import read_model
 from backtime.tasks import find
 from backtime.tasks.base import Scores
-from backtime.training.threads import use_threads
 
 
 def evaluate(model: Path, data: Path, threads: int | None = None, **options: Any) -> Scores:
@@ -18,7 +19,8 @@ def evaluate(model: Path, data: Path, threads: int | None = None, **options: Any
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads is {threads}; expected 1 or more")
-    use_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)  # the engine takes as many
     file = read_model(model)
     kind = find(file.task)
     chosen = kind.evaluation(**options)

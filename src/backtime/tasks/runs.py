@@ -22,7 +22,6 @@ from backtime.training.run import Run
 from backtime.training.run_folder import RunFolder
 from backtime.training.settings import Settings
 from backtime.training.signals import StopSignals
-from backtime.training.threads import share_threads, use_threads
 from backtime.version import __version__
 
 
@@ -93,12 +92,12 @@ def make_run(
     signals: StopSignals,
 ) -> Run:
     """The run before its first step, all random numbers drawn from the seed."""
-    use_threads(settings.threads)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)  # the engine takes as many
     random.seed(settings.seed)
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
     task = kind.build(data, settings, start)
-    share_threads(task.model)
     return Run(task, settings, folder, progress, signals)
 
 

@@ -16,7 +16,6 @@
 - ``schedule``    the learning rate of each step
 - ``record``      the numbers of a log line
 - ``signals``     Ctrl-C and SIGTERM
-- ``threads``     who gets the processors
 - ``progress``    what the user sees meanwhile
 - ``curves``      the picture of a run
 
