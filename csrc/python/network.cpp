@@ -1,7 +1,8 @@
-// The bindings of network.hpp, apart from the others: they take long to compile.
-#include "network.hpp"
-
+// The bindings of the networks, apart from the others: they take long to compile.
 #include <nanobind/stl/tuple.h>
+
+#include "network_backward.hpp"
+#include "network_forward.hpp"
 
 namespace backtime {
 namespace {
