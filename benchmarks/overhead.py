@@ -2,11 +2,13 @@
 
 ``kernels`` are ``kernels.forward`` and ``kernels.backward`` on arrays that lie ready; ``nn`` is the layer,
 autograd and all; ``empty Function`` a ``torch.autograd.Function`` in a module, with a layer's arguments
-and results, that computes nothing. A second table tells what compiling costs.
+and results, that computes nothing. The second table has other ways to call a layer, the third what compiling
+costs.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ H = 32
 COMPILED = (35, 8)  # T and B of the compiled layers
 TOLERANCE = 1e-6  # a few roundings of numbers below 1
 HEAD = ["microseconds of a call", "kernels", "nn", "adds", "torch.nn", "empty Function"]
+FORMS_HEAD = ["2 layers, forward, no gradients", "microseconds"]
 COMPILE_HEAD = ["compiled", "seconds"]
 NOTES = """\
 LSTM, I = H = {H}, B = T = 1, float32: medians of single calls, the sides in turns. Backward gives the
@@ -117,6 +120,31 @@ def timed(layers: int, seconds: float) -> list[list[str]]:
     return rows
 
 
+def forms() -> dict[str, tuple[torch.nn.Module, Step]]:
+    """Other ways to call two layers, without gradients: by name, the layers and the call."""
+    x, tokens = torch.randn(1, 1, H), torch.zeros(1, 1, dtype=torch.int64)
+    plain, normed = nn.LSTM(H, H, 2), nn.LSTM(H, H, 2, layer_norm=True)
+    return {
+        "floats": (plain, lambda: plain(x)[0]),
+        "tokens": (plain, lambda: plain(tokens)[0]),
+        "layer norm": (normed, lambda: normed(x)[0]),
+        "`lengths=`": (plain, lambda: plain(x, lengths=[1])[0]),
+    }
+
+
+def timed_forms(seconds: float) -> list[list[str]]:
+    """A row for each of them; the results checked against composed operations first."""
+    calls = forms()
+    with torch.no_grad():
+        for name, (layer, call) in calls.items():
+            quick = call()
+            settings, layer.settings = layer.settings, replace(layer.settings, backend="composed")
+            common.agree(name, [quick.numpy()], [call().numpy()], TOLERANCE)
+            layer.settings = settings
+        found = common.medians({name: call for name, (_, call) in calls.items()}, seconds)
+    return [[name, f"{value * 1e6:.1f}"] for name, value in found.items()]
+
+
 def compile_seconds(layer: torch.nn.Module) -> float:
     torch._dynamo.reset()
     x = torch.randn(*COMPILED, H)
@@ -141,6 +169,7 @@ def main() -> None:
     torch.manual_seed(1)
     seconds = args.seconds or (0.1 if args.quick else 2.0)
     tables = [common.table(HEAD, [row for layers in (1, 2) for row in timed(layers, seconds)])]
+    tables.append(common.table(FORMS_HEAD, timed_forms(seconds)))
     tables.append(common.table(COMPILE_HEAD, compiled()))
     T, B = COMPILED
     notes = NOTES.format(H=H, tolerance=TOLERANCE, T=T, B=B)

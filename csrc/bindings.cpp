@@ -5,6 +5,9 @@
 #include "threads/processors.hpp"
 
 namespace backtime {
+
+void define_network(nb::module_& m);  // network.cpp
+
 namespace {
 
 // An array of undefined contents whose memory comes from the pool and goes back there with the array.
@@ -58,6 +61,7 @@ NB_MODULE(_engine, m) {
   m.doc() = "The compiled engine; backtime.kernels is its front.";
   define<float>(m, "Saved32", "Stack32", "Stream32", "empty32");
   define<double>(m, "Saved64", "Stack64", "Stream64", "empty64");
+  define_network(m);
   m.def("isa", [] { return std::string(isa_name()); });
   m.def("fma_peak", [](int milliseconds) { return kernels<float>().fma_peak(milliseconds); }, "milliseconds"_a,
         nb::call_guard<nb::gil_scoped_release>(), "Flops a second of this thread in float32 multiply-adds on registers.");

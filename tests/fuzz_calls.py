@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+import fuzz_network
 from backtime import _engine
 from backtime.reference.weights import Weights
 from cases import Case, make
@@ -179,6 +180,10 @@ CALLS: dict[str, tuple[Any, Any]] = {  # name: what is called with its arguments
        for c in CELLS for n in (1, 2)},
     **{f"backward {c} {n}": (_engine.backward, lambda r, c=c, n=n: backward(c, n == 2, r))
        for c in CELLS for n in (1, 2)},
+    **{f"network_forward {c}": (fuzz_network.run_forward, lambda r, c=c: fuzz_network.forward(c, r))
+       for c in CELLS},
+    **{f"network_backward {c}": (fuzz_network.run_both, lambda r, c=c: fuzz_network.backward(c, r))
+       for c in CELLS},
     "softmax_cross_entropy": (_engine.softmax_cross_entropy, head),
     **{f"Stack32 {c}": (lambda *a: Stack(*a) and None, lambda r, c=c: stack(c, r)) for c in CELLS},
     **{f"step {c}": (lambda own, *a: Stack.step(own, *a), lambda r, c=c: step(c, r)) for c in CELLS},

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from backtime import kernels, nn
-from backtime.nn import autograd, short
+from backtime import nn
+from backtime.nn.backends import engine
 
 # which path runs is not the subject here, and some of these cases are not the engine's
 pytestmark = pytest.mark.filterwarnings("ignore::backtime.nn.FallbackWarning")
@@ -172,23 +172,16 @@ def test_gradcheck(kind: str, options: dict[str, Any]) -> None:
     assert torch.autograd.gradcheck(outputs, (x, *state, *values), fast_mode=True)
 
 
-@pytest.mark.parametrize("direct", [True, False])
-def test_a_wrong_sign_would_be_seen(direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    right, straight = kernels.backward, autograd.direct.backward
+@pytest.mark.parametrize("arguments", [{}, {"bias": False}, {"bidirectional": True}])
+def test_a_wrong_sign_would_be_seen(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    right = engine.backward
 
-    def wrong(*args: Any, **options: Any) -> kernels.Gradients:
-        found = right(*args, **options)
-        return found._replace(dweights=found.dweights._replace(Wh=-found.dweights.Wh))
+    def wrong(*args: Any) -> list[Tensor | None]:
+        dx, dh0, dc0, dWx, dWh, *rest = right(*args)
+        return [dx, dh0, dc0, dWx, None if dWh is None else -dWh, *rest]
 
-    def wrong_straight(*args: Any) -> list[Tensor | None]:
-        dx, dWx, dWh, *rest = straight(*args)
-        return [dx, dWx, -dWh, *rest]
-
-    monkeypatch.setattr(kernels, "backward", wrong)
-    monkeypatch.setattr(autograd.direct, "backward", wrong_straight)
-    if not direct:
-        monkeypatch.setattr(short, "run", lambda *_: None)
-    ours, theirs = twins("LSTM")
+    monkeypatch.setattr(engine, "backward", wrong)
+    ours, theirs = twins("LSTM", **arguments)
     with pytest.raises(AssertionError, match="dweight_hh_l0"):
         assert_same(everything(ours, *random_input(ours)), everything(theirs, *random_input(ours)))
 

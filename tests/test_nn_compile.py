@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from backtime import nn
-from backtime.nn import library
-from backtime.nn.tensors import Call, Weights
+from backtime.nn.backends import compiled
+from backtime.nn.types import Call, Weights
 from cases import OPTION_CASES, pack, train_step
 
 pytestmark = [
@@ -98,7 +98,7 @@ def test_the_operation_has_every_option(name: str, lengths: Any) -> None:
     case, options = option.build(4, 4, 2, 3)
     if lengths:
         case, options = pack(case, options, list(lengths))
-    found = through(library.run, option.cell, case, options)
+    found = through(compiled.run, option.cell, case, options)
     for key, value in train_step(option.cell, case, **options).items():
         torch.testing.assert_close(torch.from_numpy(found[key]), torch.from_numpy(value), msg=key)
 
@@ -110,12 +110,12 @@ def test_opcheck_is_clean(kind: str, one_hot: bool) -> None:
     x = torch.randint(0, I, (T, B)) if one_hot else batch().requires_grad_()
     state = tuple(s[0].requires_grad_() for s in nn.state.zeros(layer, B))
     call = Call(layer.cell, {"h_mask": torch.ones(B, H, dtype=torch.float64), "keep_h": 0.25}, None, True)
-    form, tensors = library._written(call, x, state, layer._weights(layer._names[0]))
-    assert set(torch.library.opcheck(library.layer, (form, tensors)).values()) == {"SUCCESS"}
-    y, h, c = library.layer(form, tensors)
+    form, tensors = compiled._written(call, x, state, layer._network().each(layer._weights())[0])
+    assert set(torch.library.opcheck(compiled.layer, (form, tensors)).values()) == {"SUCCESS"}
+    y, h, c = compiled.layer(form, tensors)
     given = [t.detach() for t in tensors]
     gradients = [torch.randn_like(part) for part in (y, h, c)]
-    assert set(torch.library.opcheck(library.layer_backward, (form, given, *gradients)).values()) == {
+    assert set(torch.library.opcheck(compiled.layer_backward, (form, given, *gradients)).values()) == {
         "SUCCESS"
     }
 
@@ -131,7 +131,7 @@ def test_the_form_is_read_as_it_was_written() -> None:
     x, Wx, Wh, Wy, h = (torch.randn(n, n) for n in range(1, 6))
     call = Call("lstm", options, torch.tensor([3, 2]), True)
     weights = Weights(Wx, Wh, None, None, Wy)
-    found = library._read(*library._written(call, x, (h,), weights))
+    found = compiled._read(*compiled._written(call, x, (h,), weights))
     assert found[0].options.keys() == options.keys() and found[0].cell == "lstm" and found[0].reverse
     assert all(
         found[0].options[name] is value or found[0].options[name] == value for name, value in options.items()

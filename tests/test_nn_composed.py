@@ -1,6 +1,7 @@
 """Where the engine does not reach: second derivatives, torch.func, other types; which path runs, and why."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, grad, jacrev, jvp, stack_module_state, vmap
 
 from backtime import UsageError, kernels, nn
-from backtime.nn import autograd, paths
+from backtime.nn import backends
+from backtime.nn.backends import composed, cudnn, engine
 
 pytestmark = pytest.mark.filterwarnings("ignore::backtime.nn.FallbackWarning")
 KINDS = ["RNN", "GRU", "LSTM", "Jordan"]
@@ -76,14 +78,14 @@ def test_a_first_derivative_that_will_be_differentiated_has_the_same_numbers() -
 
 
 def test_a_wrong_second_derivative_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = autograd.composed.forward
+    right = composed.forward
 
     def wrong(call: Any, x: Tensor, *rest: Any) -> Any:
         found = right(call, x, *rest)
         # no value and no first derivative, only a second one
         return found._replace(y=found.y + (x - x.detach()).sum() ** 2)
 
-    monkeypatch.setattr(autograd.composed, "forward", wrong)
+    monkeypatch.setattr(composed, "forward", wrong)
     outputs, where = function_of(layer_of("GRU"))
     with pytest.raises(RuntimeError, match="Jacobian mismatch"):
         torch.autograd.gradgradcheck(outputs, where, fast_mode=True)
@@ -149,7 +151,7 @@ def test_shapes_alone_on_the_meta_device() -> None:
 
 @pytest.fixture
 def nothing_said() -> None:
-    paths._say_once.cache_clear()
+    backends._say_once.cache_clear()
 
 
 @pytest.mark.usefixtures("nothing_said")
@@ -165,6 +167,17 @@ def test_what_falls_back_says_so_once_for_each_reason() -> None:
         vmap(layer_of("LSTM"), 3, 2)(batch()[..., None])
     with pytest.warns(nn.FallbackWarning, match="float16"):
         layer.half()(batch().half())
+
+
+@pytest.mark.usefixtures("nothing_said")
+@pytest.mark.parametrize("kind", ["LSTM", "GRUCell"])
+def test_the_warning_names_the_callers_line(kind: str) -> None:
+    model = torch.nn.Sequential(getattr(nn, kind)(I, H, dtype=torch.bfloat16))
+    with pytest.warns(nn.FallbackWarning) as caught:
+        model(batch()[0].bfloat16())
+    assert caught[0].filename == __file__
+    lines = Path(__file__).read_text().splitlines()
+    assert lines[caught[0].lineno - 1].strip() == "model(batch()[0].bfloat16())"
 
 
 def test_native_refuses_what_the_engine_has_not() -> None:
@@ -185,7 +198,8 @@ def test_explain_tells_the_path_and_why(monkeypatch: pytest.MonkeyPatch) -> None
     found = layer_of("LSTM", backend="native").half().explain()
     assert (found.path, found.why) == ("refused", "backend='native', but the weights are float16")
     monkeypatch.setenv("BACKTIME_BACKEND", "reference")
-    assert layer_of("GRU", zoneout=0.1).explain().path == "reference"
+    found = layer_of("GRU", zoneout=0.1).explain()
+    assert (found.path, found.why) == ("composed", "BACKTIME_BACKEND='reference'")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -196,14 +210,14 @@ def test_explain_tells_the_path_and_why(monkeypatch: pytest.MonkeyPatch) -> None
 def test_explain_is_true(kind: str, arguments: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     for name, module, function in (
-        ("composed", paths.composed, "forward"),
-        ("native", paths.autograd, "run_tensors"),
+        ("composed", composed, "forward"),
+        ("native", engine, "run"),
     ):
         right = getattr(module, function)
         monkeypatch.setattr(module, function, lambda *a, n=name, r=right: seen.append(n) or r(*a))
     layer = layer_of(kind, **arguments)
     layer(batch())
-    expected = "native" if layer.explain().path in ("native", "reference") else "composed"
+    expected = layer.explain().path
     assert expected in seen
 
 
@@ -225,15 +239,22 @@ def test_backends_agree(kind: str) -> None:
 def test_torchs_fused_operation_gets_the_same_call(kind: str, arguments: Any, lengths: Any) -> None:
     # elsewhere than on the CPU this path runs by itself; here it is called
     layer = layer_of(kind, num_layers=2, **arguments)
-    weights = [layer._weights(names) for names in layer._names]
-    frame = nn.layer.entry.enter(layer, batch(), lengths, layer.weight_ih_l0)
-    assert nn.layer.fused.plain(layer)
-    y, last = nn.layer.fused.run(layer, frame, (), weights)
+    network = layer._network(lengths)
+    assert cudnn.has(network)
+    y, last = cudnn.run(network, batch(), None, layer._weights())
     expected, end = layer(batch(), lengths=lengths)
-    torch.testing.assert_close(frame.leave(y), expected)
+    torch.testing.assert_close(y, expected)
     for a, b in zip(last, end if kind == "LSTM" else (end,), strict=True):
-        torch.testing.assert_close(frame.leave_state(a), b)
-    assert not nn.layer.fused.plain(layer_of("GRU", reset_after=False))
-    assert not nn.layer.fused.plain(layer_of("LSTM", coupled=True))
-    assert not nn.layer.fused.plain(layer_of("RNN", nonlinearity="sigmoid"))
-    assert not nn.layer.fused.plain(layer_of("RNN", zoneout=0.1))
+        torch.testing.assert_close(a, b)
+
+
+def test_torchs_fused_operation_is_not_asked_for_what_it_has_not() -> None:
+    for layer in (
+        layer_of("GRU", reset_after=False),
+        layer_of("LSTM", coupled=True),
+        layer_of("LSTM", layer_norm=True),
+        layer_of("RNN", nonlinearity="sigmoid"),
+        layer_of("RNN", bidirectional=True, merge="sum"),
+        layer_of("Jordan"),
+    ):
+        assert not cudnn.has(layer._network())

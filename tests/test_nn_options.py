@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from backtime import nn
-from backtime.nn import composed
-from backtime.nn.autograd import run_kernels
-from backtime.nn.tensors import Call, Weights
+from backtime.nn.backends import composed
+from backtime.nn.backends.engine import run_direction
+from backtime.nn.types import Call, Weights
 from cases import OPTION_CASES, STATE, Case, pack, train_step
 
 pytestmark = pytest.mark.filterwarnings("ignore::backtime.nn.FallbackWarning")
@@ -32,7 +32,7 @@ def through(run: Any, cell: str, case: Case, options: dict[str, Any]) -> dict[st
     sizes = options.get("batch_sizes")
     call = Call(cell, own, None if sizes is None else torch.from_numpy(sizes), options.get("reverse", False))
     x, state, weights = tensor(case.x), tuple(map(tensor, case.state)), Weights(*map(tensor, case.weights))
-    y, last = run(call, x, state, weights)[:2]
+    y, last = run(call, x, state, weights)
     upstream = [torch.from_numpy(d) for d in (case.dy, *case.dstate)]
     names = ["dx"] if x.is_floating_point() else []
     names += [f"d{name}" for name in STATE[cell]]
@@ -54,7 +54,7 @@ def test_every_option_is_that_of_the_reference(name: str, reverse: bool, lengths
         case, options = pack(case, options, list(lengths))
     options["reverse"] = reverse
     expected = train_step(option.cell, case, **options)
-    for run in (composed.forward, run_kernels):
+    for run in (composed.run, run_direction):
         found = through(run, option.cell, case, options)
         assert found.keys() == expected.keys()
         for key, value in expected.items():
@@ -62,7 +62,7 @@ def test_every_option_is_that_of_the_reference(name: str, reverse: bool, lengths
 
 
 def test_a_wrong_option_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backtime.nn.equations._kept", lambda new, old, keep: new)
+    monkeypatch.setattr("backtime.nn.backends.equations._kept", lambda new, old, keep: new)
     with pytest.raises(AssertionError):
         test_every_option_is_that_of_the_reference("gru keep_h number", False, None, False)
 

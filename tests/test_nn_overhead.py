@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from backtime import kernels, nn
-from backtime.nn import layer as layers
+from backtime.nn import call_validation
+from backtime.nn.backends import engine
 
 overhead = import_module("benchmarks.overhead")
 NN = str(Path(nn.__file__).parent)
@@ -43,17 +44,33 @@ def calls(n_layers: int) -> tuple[int, int]:
     return calls_of(forward), calls_of(both)
 
 
-BUDGETS = {1: (58, 104), 2: (102, 196)}  # what they are, and a few more
+BUDGETS = {1: (64, 112), 2: (72, 136)}  # what they are, and a few more
 
 
 @pytest.mark.parametrize("n_layers", BUDGETS)
-def test_the_way_to_the_kernels_is_short(n_layers: int) -> None:
+def test_the_way_to_the_engine_is_short(n_layers: int) -> None:
     found = calls(n_layers)
     assert all(n <= most for n, most in zip(found, BUDGETS[n_layers], strict=True)), found
 
 
-def test_the_general_way_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers.short, "run", lambda *_: None)
+FORMS_BUDGET = {"floats": 72, "tokens": 72, "layer norm": 88, "`lengths=`": 78}
+
+
+@pytest.mark.parametrize("form", FORMS_BUDGET)
+def test_every_form_of_call_goes_the_short_way(form: str) -> None:
+    _, call = overhead.forms()[form]
+    with torch.no_grad():
+        assert calls_of(call) <= FORMS_BUDGET[form], calls_of(call)
+
+
+def test_a_longer_way_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = engine.run
+
+    def checked(network: Any, x: Any, state: Any, weights: Any) -> Any:
+        call_validation.check_call(network, x, state, weights)
+        return right(network, x, state, weights)
+
+    monkeypatch.setattr(engine, "run", checked)
     for n_layers, budget in BUDGETS.items():
         assert all(n > most for n, most in zip(calls(n_layers), budget, strict=True))
 

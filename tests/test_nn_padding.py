@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from backtime import nn
-from backtime.nn import frames
+from backtime.nn import layouts
 
 KINDS = ["RNN", "GRU", "LSTM", "Jordan"]
 T, I = 12, 10
@@ -91,7 +91,7 @@ def test_tensors_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = layer_of("GRU", torch.float64)
     x, _ = inputs(layer, 7.0)
     before, place = x.detach().clone(), x.data_ptr()
-    monkeypatch.setattr(frames.Packed, "__init__", lambda *_: pytest.fail("a packed sequence was made"))
+    monkeypatch.setattr(layouts.Packed, "__init__", lambda *_: pytest.fail("a packed sequence was made"))
     y, h = layer(x, lengths=LENGTHS)
     assert torch.equal(x, before) and x.data_ptr() == place
     order = torch.randperm(B, generator=torch.Generator().manual_seed(0))
@@ -100,8 +100,8 @@ def test_tensors_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_length_too_long_by_one_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = frames._lengths
-    monkeypatch.setattr(frames, "_lengths", lambda *a: (right(*a) + 1).clamp(max=T))
+    right = layouts.lengths_of
+    monkeypatch.setattr(layouts, "lengths_of", lambda given: [min(n + 1, T) for n in right(given)])
     with pytest.raises(AssertionError):
         test_what_lies_beyond_a_length_changes_nothing("GRU", torch.float64, float("nan"))
     with pytest.raises(AssertionError):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from backtime import UsageError, kernels, nn
-from backtime.nn import equations
+from backtime.nn.backends import equations
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="the engine beside torch's operations")
 T, B, I, H = 6, 4, 3, 5

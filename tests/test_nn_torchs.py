@@ -1,6 +1,7 @@
 """The layers are ``torch.nn``'s: instances of its classes, with what these keep and do."""
 
 import copy
+import importlib
 import pickle
 import subprocess
 import sys
@@ -125,10 +126,13 @@ def test_an_initialiser_that_asks_for_the_type_finds_the_layer() -> None:
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("arguments", FORMS)
 def test_what_was_pickled_before_opens(kind: str, arguments: dict[str, Any]) -> None:
-    """Before these layers were torch.nn's they kept none of its lists."""
+    """Before these layers were torch.nn's they kept none of its lists, but one of their own, with holes."""
     layer, x = twins(kind, **arguments)[0], batch(kind)
     torchs = ("mode", "_all_weights", "_flat_weights", "_flat_weights_names", "_flat_weight_refs")
     older = {name: value for name, value in vars(layer).items() if name not in torchs}
+    holes = (None,) * (11 - len(layer._all_weights[0]))
+    older["_names"] = [(*own, *holes) for own in layer._all_weights]
+    assert importlib.import_module("backtime.nn.settings").Settings is type(layer.settings)  # where it was
     opened: Any = type(layer).__new__(type(layer))
     opened.__setstate__(older)
     assert set(vars(opened)) == set(vars(layer)) and opened.mode == layer.mode

@@ -95,7 +95,7 @@ template <class A, class B> bool overlap(const A* a, long m, const B* b, long n)
 
 // The arrays of one call: of the right size, alive until the call is over (an object may make a fresh array each time it is
 // asked for one), and those that are written apart from all others.
-class Taken {
+class CallArrays {
   struct Range {
     const char *begin, *end, *name;
     bool written;
@@ -114,7 +114,7 @@ class Taken {
   template <class A> auto operator()(const Maybe<A>& array, long size, const char* name) -> decltype(array->data()) {
     return array ? (*this)(*array, size, name) : nullptr;
   }
-  void apart() const {
+  void refuse_overlaps() const {
     for (const Range& a : ranges_)
       if (a.written)
         for (const Range& b : ranges_)

@@ -12,12 +12,12 @@ void softmax_cross_entropy(In<T> h, In<T> Wy, In<T> by, Tokens targets, Maybe<In
   if (H < 1 || V < 1) throw std::invalid_argument("H and V must be at least 1");
   if (dh.has_value() != dWy.has_value() || dh.has_value() != dby.has_value() || (dh && !row_weights))
     throw std::invalid_argument("dh, dWy, dby and row_weights come together");
-  Taken taken;
+  CallArrays arrays;
   tokens_below(targets, R, V, "targets");
-  const HeadCall<T> call{R, H, V, taken(h, R * H, "h"), taken(Wy, V * H, "Wy"), taken(by, V, "by"), taken(targets, R, "targets"),
-                         taken(row_weights, R, "row_weights"), taken(losses, R, "losses"), taken(dh, R * H, "dh"),
-                         taken(dWy, V * H, "dWy"), taken(dby, V, "dby"), team_size()};
-  taken.apart();
+  const HeadCall<T> call{R, H, V, arrays(h, R * H, "h"), arrays(Wy, V * H, "Wy"), arrays(by, V, "by"), arrays(targets, R, "targets"),
+                         arrays(row_weights, R, "row_weights"), arrays(losses, R, "losses"), arrays(dh, R * H, "dh"),
+                         arrays(dWy, V * H, "dWy"), arrays(dby, V, "dby"), team_size()};
+  arrays.refuse_overlaps();
   const GilReleased release;
   if (R) kernels<T>().softmax_cross_entropy(call);
 }

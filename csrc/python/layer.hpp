@@ -47,13 +47,13 @@ template <class T> class Starts {
   }
 
  public:
-  const T *h0, *c0;  // of the direction taken last
-  void take(const nb::tuple& direction, const Sizes& s, Taken& taken) {
+  const T *h0, *c0;  // of the direction arrays last
+  void take(const nb::tuple& direction, const Sizes& s, CallArrays& arrays) {
     const Maybe<In<T>> h = item<In<T>>(direction, 1, "h0"), c = item<In<T>>(direction, 2, "c0");
     const bool lstm = s.cell == CellKind::lstm;
     if (c && !lstm) throw std::invalid_argument("c0 belongs to the lstm");
-    h0 = or_zeros(taken(h, s.steps.B * s.P, "h0"), s.steps.B * s.P);
-    c0 = lstm ? or_zeros(taken(c, s.steps.B * s.H, "c0"), s.steps.B * s.H) : nullptr;
+    h0 = or_zeros(arrays(h, s.steps.B * s.P, "h0"), s.steps.B * s.P);
+    c0 = lstm ? or_zeros(arrays(c, s.steps.B * s.H, "c0"), s.steps.B * s.H) : nullptr;
   }
 };
 // Parts of the cell's state: c beside h for the lstm, and for it alone.
@@ -64,9 +64,9 @@ inline void check_states(const Sizes& s, bool h, bool c, const char* names) {
 template <class T> struct Input {  // (R, I) numbers or (R,) columns
   const Maybe<In<T>>& x;
   const Maybe<Tokens>& tokens;
-  const T* numbers(const Sizes& s, Taken& taken) const { return taken(x, s.rows() * s.I, "x"); }
-  const int64_t* columns(const Sizes& s, Taken& taken) const {
-    return tokens ? tokens_below(*tokens, s.rows(), s.I, "x"), taken(tokens, s.rows(), "x") : nullptr;
+  const T* numbers(const Sizes& s, CallArrays& arrays) const { return arrays(x, s.rows() * s.I, "x"); }
+  const int64_t* columns(const Sizes& s, CallArrays& arrays) const {
+    return tokens ? tokens_below(*tokens, s.rows(), s.I, "x"), arrays(tokens, s.rows(), "x") : nullptr;
   }
 };
 
@@ -80,9 +80,9 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
   const Input<T> input{x, tokens};
   std::vector<ForwardCall<T>> calls;
   std::vector<Saved<T>> saved(n);
-  Taken taken;
+  CallArrays arrays;
   Starts<T> starts;
-  taken(y, static_cast<long>(y.size()), "y");
+  arrays(y, static_cast<long>(y.size()), "y");
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
     Saved<T>& own = saved[d];
@@ -90,17 +90,17 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
     const Weights<T> w(tuple_of(direction[3], "weights"));
     s = w.sizes(cell, {shape.first, shape.second, nullptr, value_of<bool>(direction[0], "reverse", "True or False")});
     if (batch_sizes) own.offsets = offsets_of(*batch_sizes, s.steps.T, s.steps.B), s.steps.offsets = own.offsets.data();
-    const LayerWeights<T> weights = w.checked(s, taken);
-    const Options<T> options = options_of<T>(tuple_of(direction[4], "options"), s, weights, taken);
-    starts.take(direction, s, taken);
+    const LayerWeights<T> weights = w.checked(s, arrays);
+    const Options<T> options = options_of<T>(tuple_of(direction[4], "options"), s, weights, arrays);
+    starts.take(direction, s, arrays);
     const Maybe<Out<T>> hn = item<Out<T>>(direction, 5, "hn"), cn = item<Out<T>>(direction, 6, "cn");
     check_states(s, hn.has_value(), cn.has_value(), "hn and cn");
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
-    calls.push_back({s, options, input.numbers(s, taken), input.columns(s, taken), starts.h0, starts.c0, weights,
-                     nullptr, of_size(y, R * ldy, "y") + d * P, ldy, taken(hn, B * P, "hn"), taken(cn, B * s.H, "cn"), {}});
+    calls.push_back({s, options, input.numbers(s, arrays), input.columns(s, arrays), starts.h0, starts.c0, weights,
+                     nullptr, of_size(y, R * ldy, "y") + d * P, ldy, arrays(hn, B * P, "hn"), arrays(cn, B * s.H, "cn"), {}});
     own.form = form_of(weights, options);
   }
-  taken.apart();
+  arrays.refuse_overlaps();
   for (size_t d = 0; save && d < n; d++) {
     const Lengths lengths = k.lengths(calls[d].sizes, calls[d].weights);
     Saved<T>& own = saved[d];
@@ -150,7 +150,7 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
   const Input<T> input{x, tokens};
   std::vector<BackwardCall<T>> calls;
   std::vector<Saved<T>*> all;
-  Taken taken;
+  CallArrays arrays;
   Starts<T> starts;
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
@@ -159,10 +159,10 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     all.push_back(&saved);
     const Sizes& s = saved.sizes;
     const bool lstm = s.cell == CellKind::lstm;
-    const LayerWeights<T> weights = Weights<T>(tuple_of(direction[3], "weights")).checked(s, taken);
-    const Options<T> options = options_of<T>(tuple_of(direction[4], "options"), s, weights, taken);
+    const LayerWeights<T> weights = Weights<T>(tuple_of(direction[3], "weights")).checked(s, arrays);
+    const Options<T> options = options_of<T>(tuple_of(direction[4], "options"), s, weights, arrays);
     if (form_of(weights, options) != saved.form) throw std::invalid_argument("saved is of a call with other weights or options");
-    starts.take(direction, s, taken);
+    starts.take(direction, s, arrays);
     const Maybe<In<T>> dhn = item<In<T>>(direction, 5, "dhn"), dcn = item<In<T>>(direction, 6, "dcn");
     const Maybe<Out<T>> dx = item<Out<T>>(direction, 7, "dx"), dh0 = item<Out<T>>(direction, 8, "dh0"), dc0 = item<Out<T>>(direction, 9, "dc0");
     if (dh0 || dc0) check_states(s, dh0.has_value(), dc0.has_value(), "dh0 and dc0");
@@ -171,14 +171,14 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     if (d && (dx.has_value() != (calls[0].dx != nullptr) || s.cell != calls[0].sizes.cell))
       throw std::invalid_argument("both directions must be of one cell, and have dx or not");
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
-    const T* outputs = taken(y, R * ldy, "y");
-    const T* upstream = taken(dy, R * ldy, "dy");
-    calls.push_back({s, options, input.numbers(s, taken), input.columns(s, taken), starts.h0, starts.c0, weights,
-                     outputs + d * P, ldy, saved.kept(), last_use, upstream ? upstream + d * P : nullptr, ldy, taken(dhn, B * P, "dhn"),
-                     taken(dcn, B * s.H, "dcn"), taken(dx, R * s.I, "dx"), taken(dh0, B * P, "dh0"), taken(dc0, B * s.H, "dc0"),
-                     weight_gradients<T>(tuple_of(direction[10], "dweights"), weights, s, taken)});
+    const T* outputs = arrays(y, R * ldy, "y");
+    const T* upstream = arrays(dy, R * ldy, "dy");
+    calls.push_back({s, options, input.numbers(s, arrays), input.columns(s, arrays), starts.h0, starts.c0, weights,
+                     outputs + d * P, ldy, saved.kept(), last_use, upstream ? upstream + d * P : nullptr, ldy, arrays(dhn, B * P, "dhn"),
+                     arrays(dcn, B * s.H, "dcn"), arrays(dx, R * s.I, "dx"), arrays(dh0, B * P, "dh0"), arrays(dc0, B * s.H, "dc0"),
+                     weight_gradients<T>(tuple_of(direction[10], "dweights"), weights, s, arrays)});
   }
-  taken.apart();
+  arrays.refuse_overlaps();
   const Reading<T> reading(all, last_use);
   const GilReleased release;
   k.backward(calls.data(), static_cast<int>(n), team_size());

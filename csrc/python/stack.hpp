@@ -38,14 +38,14 @@ template <class T> class Stack {
     if (x.has_value() == tokens.has_value()) throw std::invalid_argument("exactly one of x and tokens is needed");
     const long B = static_cast<long>(tokens ? tokens->size() : x->size() / sizes_[0].I);
     if (B < 1) throw std::invalid_argument("the batch is empty");
-    Taken taken;
+    CallArrays arrays;
     std::vector<T*> parts;
     for (size_t l = 0; l < sizes_.size(); l++)
-      for (size_t i = 0; i < each; i++) parts.push_back(taken(state[l * each + i], B * (i ? sizes_[l].H : sizes_[l].P), "state"));
-    const T* below = taken(x, B * sizes_[0].I, "x");
-    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x"), taken(tokens, B, "x") : nullptr;
-    T* z = taken(logits, B * V_, "logits");
-    taken.apart();
+      for (size_t i = 0; i < each; i++) parts.push_back(arrays(state[l * each + i], B * (i ? sizes_[l].H : sizes_[l].P), "state"));
+    const T* below = arrays(x, B * sizes_[0].I, "x");
+    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x"), arrays(tokens, B, "x") : nullptr;
+    T* z = arrays(logits, B * V_, "logits");
+    arrays.refuse_overlaps();
     const GilReleased release;
     advance(B, below, ids, parts.data(), z);
   }
@@ -77,7 +77,7 @@ template <class T> class Stack {
   const Kernels<T>& kernels_;
   Options<T> options_;
   std::vector<Sizes> sizes_;
-  Taken arrays_;  // what weights_ points to
+  CallArrays arrays_;  // what weights_ points to
   std::vector<LayerWeights<T>> weights_;
   std::vector<Buffer<T>> panels_;
   Buffer<T> output_;

@@ -32,7 +32,7 @@ template <class T> struct Weights {  // the NamedTuple of reference/weights.py, 
       throw std::invalid_argument("T and B are larger than any array");
     return {kind, steps, I, H, P};
   }
-  LayerWeights<T> checked(const Sizes& s, Taken& taken) const {
+  LayerWeights<T> checked(const Sizes& s, CallArrays& arrays) const {
     const long rows = gates_of(s.cell) * s.H;
     const bool lstm = s.cell == CellKind::lstm;
     if ((p || gc || bc) && !lstm) throw std::invalid_argument("p, gc and bc belong to the lstm");
@@ -40,18 +40,18 @@ template <class T> struct Weights {  // the NamedTuple of reference/weights.py, 
       throw std::invalid_argument("gx and gh, and for the lstm gc and bc, come together");
     if (gx && s.cell == CellKind::gru_before) throw std::invalid_argument("layer norm needs the gru with the reset after the product");
     if (by && !Wy) throw std::invalid_argument("by comes with Wy");
-    return {taken(Wx, rows * s.I, "Wx"), taken(Wh, rows * s.P, "Wh"), taken(bx, rows, "bx"), taken(bh, rows, "bh"),
-            taken(Wy, s.P * s.H, "Wy"), taken(by, s.P, "by"), taken(p, 3 * s.H, "p"), taken(gx, rows, "gx"),
-            taken(gh, rows, "gh"), taken(gc, s.H, "gc"), taken(bc, s.H, "bc")};
+    return {arrays(Wx, rows * s.I, "Wx"), arrays(Wh, rows * s.P, "Wh"), arrays(bx, rows, "bx"), arrays(bh, rows, "bh"),
+            arrays(Wy, s.P * s.H, "Wy"), arrays(by, s.P, "by"), arrays(p, 3 * s.H, "p"), arrays(gx, rows, "gx"),
+            arrays(gh, rows, "gh"), arrays(gc, s.H, "gc"), arrays(bc, s.H, "bc")};
   }
 };
 
-template <class T> WeightGradients<T> weight_gradients(const nb::tuple& d, const LayerWeights<T>& w, const Sizes& s, Taken& taken) {
+template <class T> WeightGradients<T> weight_gradients(const nb::tuple& d, const LayerWeights<T>& w, const Sizes& s, CallArrays& arrays) {
   const long rows = gates_of(s.cell) * s.H;
   const auto part = [&](size_t i, const T* weight, long size, const char* name) -> T* {
     const Maybe<Out<T>> array = item<Out<T>>(d, i, name);
     if (array.has_value() != (weight != nullptr)) throw std::invalid_argument(std::string(name) + " must be there where its weight is");
-    return taken(array, size, name);
+    return arrays(array, size, name);
   };
   return {part(0, w.Wx, rows * s.I, "dWx"), part(1, w.Wh, rows * s.P, "dWh"), part(2, w.bx, rows, "dbx"), part(3, w.bh, rows, "dbh"),
           part(4, w.Wy, s.P * s.H, "dWy"), part(5, w.by, s.P, "dby"), part(6, w.p, 3 * s.H, "dp"), part(7, w.gx, rows, "dgx"),
@@ -59,26 +59,26 @@ template <class T> WeightGradients<T> weight_gradients(const nb::tuple& d, const
 }
 
 // A share of the state before: None, a number, or an array of `size`.
-template <class T> const T* keep_of(nb::handle value, bool& keeps, T& number, long size, const char* name, Taken& taken) {
+template <class T> const T* keep_of(nb::handle value, bool& keeps, T& number, long size, const char* name, CallArrays& arrays) {
   keeps = !value.is_none();
   if (!keeps) return nullptr;
-  if (!PyFloat_Check(value.ptr())) return taken(array_of<In<T>>(value, name), size, name);
+  if (!PyFloat_Check(value.ptr())) return arrays(array_of<In<T>>(value, name), size, name);
   number = static_cast<T>(PyFloat_AS_DOUBLE(value.ptr()));
   return nullptr;
 }
 
 // (activation, output, coupled, keep_h, keep_c, h_mask, cut), or () for none of them.
-template <class T> Options<T> options_of(const nb::tuple& t, const Sizes& s, const LayerWeights<T>& w, Taken& taken) {
+template <class T> Options<T> options_of(const nb::tuple& t, const Sizes& s, const LayerWeights<T>& w, CallArrays& arrays) {
   Options<T> o;
   if (t.size() == 0) return o;
   if (t.size() != 7) throw std::invalid_argument("options has " + std::to_string(t.size()) + " parts; expected 7");
   o.activation = activation(value_of<std::string>(t[0], "activation", "a string"));
   o.output = activation(value_of<std::string>(t[1], "output", "a string"));
   o.coupled = value_of<bool>(t[2], "coupled", "True or False");
-  o.keep_h_rows = keep_of(t[3], o.keeps_h, o.keep_h, s.rows() * s.P, "keep_h", taken);
-  o.keep_c_rows = keep_of(t[4], o.keeps_c, o.keep_c, s.rows() * s.H, "keep_c", taken);
-  o.h_mask = taken(item<In<T>>(t, 5, "h_mask"), s.steps.B * s.P, "h_mask");
-  o.cut = taken(item<In<uint8_t>>(t, 6, "cut"), s.rows(), "cut");
+  o.keep_h_rows = keep_of(t[3], o.keeps_h, o.keep_h, s.rows() * s.P, "keep_h", arrays);
+  o.keep_c_rows = keep_of(t[4], o.keeps_c, o.keep_c, s.rows() * s.H, "keep_c", arrays);
+  o.h_mask = arrays(item<In<T>>(t, 5, "h_mask"), s.steps.B * s.P, "h_mask");
+  o.cut = arrays(item<In<uint8_t>>(t, 6, "cut"), s.rows(), "cut");
   if ((o.coupled || o.keeps_c) && s.cell != CellKind::lstm) throw std::invalid_argument("coupled and keep_c belong to the lstm");
   if (o.coupled && w.gx) throw std::invalid_argument("layer norm needs all four gates, and coupled has no row for f");
   return o;

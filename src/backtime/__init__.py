@@ -23,7 +23,7 @@ __all__ = ["UsageError", "__version__", "accelerate", "restore"]
 def __getattr__(name: str) -> Any:
     """``accelerate`` and ``restore`` need PyTorch, which loads when they are asked for."""
     if name in ("accelerate", "restore"):
-        from backtime.nn import swap
+        from backtime.nn import accelerate as module
 
-        return getattr(swap, name)
+        return getattr(module, name)
     raise AttributeError(f"module 'backtime' has no attribute {name!r}")

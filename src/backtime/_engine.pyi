@@ -55,6 +55,44 @@ def backward(
     ],  # saved, h0, c0, weights, options, dhn, dcn, dx, dh0, dc0, dweights
     last_use: bool = False,
 ) -> None: ...
+
+class SavedNetwork32: ...
+class SavedNetwork64: ...
+
+_Capsule = Any  # a DLPack capsule, or None
+
+def network_forward32(
+    cell: str,
+    fields: int,
+    form: tuple[int, bool, bool, bool],
+    x: _Capsule,
+    weights: list[_Capsule],
+    h0: _Capsule,
+    c0: _Capsule,
+    sequences: list[int] | tuple[_Capsule, _Capsule, int | None] | None,
+    reset: _Capsule,
+    options: tuple[tuple[Any, ...], ...],
+    masks: tuple[_Capsule, ...],
+    save: bool,
+) -> tuple[_Capsule, _Capsule, _Capsule, SavedNetwork32 | None]: ...
+def network_backward32(
+    saved: SavedNetwork32,
+    cell: str,
+    fields: int,
+    x: _Capsule,
+    weights: list[_Capsule],
+    y: _Capsule,
+    dy: _Capsule,
+    dhn: _Capsule,
+    dcn: _Capsule,
+    options: tuple[tuple[Any, ...], ...],
+    masks: tuple[_Capsule, ...],
+    need: tuple[bool, ...],
+) -> list[_Capsule]: ...
+
+network_forward64 = network_forward32
+network_backward64 = network_backward32
+
 def softmax_cross_entropy(
     h: _Array,
     Wy: _Array,

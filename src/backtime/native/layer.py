@@ -69,7 +69,7 @@ def forward(
     dtype = weights[0].Wh.dtype
     each_one = zip(weights, states, reverses, options, strict=True)
     directions = [_direction(cell, B, batch_sizes, *one) for one in each_one]
-    P = sum([own.Wh.shape[1] for own in weights])
+    P = sum([w.Wh.shape[1] for w in weights])
     y = empty((T, B, P) if batch_sizes is None else (len(x), P), dtype)
     name = kernel(cell, options[0])
     try:

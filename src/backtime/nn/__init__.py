@@ -8,14 +8,15 @@
 - ``state``                                helpers for states: detach, select, reset, stack
 """
 
-from backtime.nn import dynamo, state
+from backtime.nn import state
+from backtime.nn.backends import FallbackWarning, dynamo
+from backtime.nn.backends.layers import Trace
 from backtime.nn.cells import GRUCell, LSTMCell, RNNCell
 from backtime.nn.gru import GRU
 from backtime.nn.head import SoftmaxCrossEntropy
 from backtime.nn.jordan import Jordan
-from backtime.nn.layer import Recurrent, Trace
+from backtime.nn.layer import Recurrent
 from backtime.nn.lstm import LSTM
-from backtime.nn.paths import FallbackWarning
 from backtime.nn.rnn import RNN
 
 dynamo.take_in(Recurrent)

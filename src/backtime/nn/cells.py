@@ -5,57 +5,42 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backtime.nn import check, paths
-from backtime.nn.check import CallError
-from backtime.nn.entry import in_type
+from backtime.nn import backends, validation
 from backtime.nn.rnn import ACTIVATIONS
-from backtime.nn.tensors import Call, Options, States, Weights
+from backtime.nn.types import Network, States, Weights
+from backtime.nn.validation import CallError
 
 
 class Cell(nn.RNNCellBase):
     """One step with ``torch.nn``'s parameters: ``weight_ih``, ``bias_hh`` and so on."""
 
     cell: str
-    state_names: tuple[str, ...] = ("h0",)
 
     def _step(self, x: Any, state: States | None) -> States:
         """The new state from ``x`` (B, I), integers (B,), or (I,) of a single sequence."""
-        own: Any = self  # for the types: a parametrization may put any tensor there
-        weights = Weights(own.weight_ih, own.weight_hh, own.bias_ih, own.bias_hh)
-        x = in_type("input", x, weights.Wx)
-        axes = x.ndim + (not x.is_floating_point())
-        if axes not in (1, 2) or (x.is_floating_point() and x.shape[-1] != self.input_size):
-            raise CallError(
-                f"input has shape {tuple(x.shape)}; expected (B, I) or (I,) with I = {self.input_size}"
-            )
-        batched = axes == 2
-        rows = (x if batched else x.unsqueeze(0)).unsqueeze(0)  # (1, B, I)
-        start = () if state is None else self._enter(state, rows.shape[1] if batched else None, weights.Wx)
-        _, last = paths.run(Call(self.cell, self._kernel_options()), rows, start, weights, "auto")
-        return last if batched else tuple(s.squeeze(0) for s in last)
-
-    def _kernel_options(self) -> Options:
+        module: Any = self  # for the types: a parametrization may put any tensor there
+        weights = [module.weight_ih, module.weight_hh]
+        weights += [module.bias_ih, module.bias_hh] if self.bias else []
         activation = getattr(self, "nonlinearity", "tanh")
-        return {} if activation == "tanh" else {"activation": activation}
-
-    def _enter(self, state: States, B: int | None, like: Tensor) -> States:
-        found = []
-        for name, part in zip(self.state_names, state, strict=True):
-            value = in_type(name, part, like)
-            check.check_floats(name, value, like)
-            wanted = (self.hidden_size,) if B is None else (B, self.hidden_size)
-            check.check_shape(name, value, "(H,)" if B is None else "(B, H)", wanted)
-            found.append(value.unsqueeze(0) if B is None else value)
-        return tuple(found)
+        network = Network(
+            self.cell,
+            Weights._fields[: len(weights)],
+            one_step=True,
+            options=() if activation == "tanh" else ({"activation": activation},),
+        )
+        x, state = backends.in_type(x, state, weights[0])
+        return backends.run(network, x, state, weights)[1]
 
 
 def _check(
     input_size: Any, hidden_size: Any, bias: Any, dtype: torch.dtype | None, nonlinearity: str = "tanh"
 ) -> None:
-    check.check_sizes(input_size=input_size, hidden_size=hidden_size)
-    check.check_flags(bias=bias)
-    check.check_dtype(dtype)
-    check.check_choice("nonlinearity", nonlinearity, ACTIVATIONS)
+    validation.check_sizes(input_size=input_size)
+    if hidden_size != 0 or isinstance(hidden_size, bool):  # torch.nn has cells of no unit
+        validation.check_sizes(hidden_size=hidden_size)
+    validation.check_flags(bias=bias)
+    validation.check_dtype(dtype)
+    validation.check_nonlinearity(nonlinearity, ACTIVATIONS)
 
 
 class RNNCell(Cell, nn.RNNCell):
@@ -107,7 +92,6 @@ class LSTMCell(Cell, nn.LSTMCell):
     """One step of ``LSTM``, in place of ``torch.nn.LSTMCell``."""
 
     cell = "lstm"
-    state_names = ("h0", "c0")
 
     def __init__(
         self,

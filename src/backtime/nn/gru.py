@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from backtime.nn import check
-from backtime.nn.one_state import OneState
-from backtime.nn.settings import Settings
+from backtime.nn import validation
+from backtime.nn.layer import OneState
+from backtime.nn.options import Settings
 
 
 class GRU(OneState, torch.nn.GRU):
@@ -39,6 +39,7 @@ class GRU(OneState, torch.nn.GRU):
         device: Any = None,
         dtype: torch.dtype | None = None,
         *,
+        proj_size: int = 0,
         reset_after: bool = True,
         layer_norm: bool = False,
         zoneout: float = 0.0,
@@ -48,8 +49,9 @@ class GRU(OneState, torch.nn.GRU):
         merge: str = "concat",
         backend: str = "auto",
     ) -> None:
-        """Check the arguments and draw the initial weights."""
-        check.check_flags(reset_after=reset_after)
+        """Check the arguments and draw the initial weights; ``proj_size`` is the LSTM's, and refused."""
+        validation.check_no_projection(proj_size)
+        validation.check_flags(reset_after=reset_after)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype,
             Settings(

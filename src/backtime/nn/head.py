@@ -11,10 +11,15 @@ from torch.nn import functional
 
 import backtime.kernels as kernels
 from backtime.errors import UsageError
-from backtime.nn import check
-from backtime.nn.bridge import array, tensors
-from backtime.nn.paths import transformed
-from backtime.reference.weights import Array
+from backtime.nn import validation
+from backtime.nn.backends import obstacle, recorded, transformed
+from backtime.nn.backends.memory import capsule
+from backtime.nn.forks import serial_in_a_child
+
+if kernels.available():
+    import backtime._engine as _engine
+
+Gradients = tuple[Tensor, Tensor, Tensor]  # of h, weight and bias
 
 
 class SoftmaxCrossEntropy(nn.Module):
@@ -37,12 +42,12 @@ class SoftmaxCrossEntropy(nn.Module):
     ) -> None:
         """Draw the initial weights."""
         super().__init__()
-        check.check_sizes(hidden_size=hidden_size, vocabulary_size=vocabulary_size)
-        check.check_dtype(dtype)
+        validation.check_sizes(hidden_size=hidden_size, vocabulary_size=vocabulary_size)
+        validation.check_dtype(dtype)
         self.hidden_size, self.vocabulary_size = hidden_size, vocabulary_size
         self.weight = nn.Parameter(torch.empty(vocabulary_size, hidden_size, device=device, dtype=dtype))
-        own = nn.Parameter(torch.empty(vocabulary_size, device=device, dtype=dtype)) if bias else None
-        self.register_parameter("bias", own)
+        parameter = nn.Parameter(torch.empty(vocabulary_size, device=device, dtype=dtype)) if bias else None
+        self.register_parameter("bias", parameter)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -55,8 +60,9 @@ class SoftmaxCrossEntropy(nn.Module):
     def forward(self, h: Tensor, targets: Tensor) -> Tensor:
         """The mean loss (scalar, nats) of outputs ``h`` (..., H) at integers ``targets`` (...) in [0, V)."""
         self._check(h, targets)
-        rows, wanted = h.reshape(-1, self.hidden_size), targets.reshape(-1)
-        if not h.is_cpu or h.dtype not in (torch.float32, torch.float64) or transformed(h):
+        with serial_in_a_child():
+            rows, wanted = h.reshape(-1, self.hidden_size), targets.reshape(-1)
+        if obstacle(h) is not None or recorded() or transformed(h, self.weight):
             return _composed(rows, self.weight, self.bias, wanted)
         if torch.is_grad_enabled():
             return _Loss.apply(rows, self.weight, self.bias, wanted)  # type: ignore[no-untyped-call,no-any-return]
@@ -67,21 +73,21 @@ class SoftmaxCrossEntropy(nn.Module):
         return functional.linear(h, self.weight, self.bias)
 
     def _check(self, h: Tensor, targets: Tensor) -> None:
-        check.check_tensor("h", h, self.weight)
+        validation.check_tensor("h", h, self.weight)
         if not h.is_floating_point() or h.ndim < 1 or h.shape[-1] != self.hidden_size:
-            came = f"{h.dtype} of shape {check.shape(h)}"
+            came = f"{h.dtype} of shape {validation.shape(h)}"
             raise UsageError(
                 f"h is {came}; expected floats (..., H) with H = hidden_size = {self.hidden_size}"
             )
-        check.check_tensor("targets", targets, self.weight)
+        validation.check_tensor("targets", targets, self.weight)
         if targets.is_floating_point():
             raise UsageError(f"targets is {targets.dtype}; expected integers")
         if targets.shape != h.shape[:-1]:
             raise UsageError(
-                f"targets has shape {check.shape(targets)}; expected {check.shape(h)[:-1]} as h has"
+                f"targets has shape {validation.shape(targets)}; expected {validation.shape(h)[:-1]} as h has"
             )
         if not targets.numel():
-            raise UsageError(f"targets has shape {check.shape(targets)}; expected at least one row")
+            raise UsageError(f"targets has shape {validation.shape(targets)}; expected at least one row")
 
     def extra_repr(self) -> str:
         """The sizes, as torch.nn.Linear prints its own."""
@@ -106,13 +112,12 @@ class _Loss(Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             gradients = _losses(True, *saved)[1]
-        scale = array(upstream)
         need = ctx.needs_input_grad[:3]
-        if scale != 1:
-            for gradient, wanted in zip(gradients, need, strict=True):
-                if wanted:
-                    gradient *= scale
-        return *tensors(list(gradients), need), None
+        if upstream != 1:
+            with serial_in_a_child():
+                for gradient in (g for g, wanted in zip(gradients, need, strict=True) if wanted):
+                    gradient.mul_(upstream)
+        return *[g if wanted else None for g, wanted in zip(gradients, need, strict=True)], None
 
 
 def _composed(h: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
@@ -126,15 +131,29 @@ def _composed_backward(
     with torch.enable_grad():
         loss = _composed(*saved)
     wanted = [t for t, wants in zip(saved, need, strict=True) if wants]
-    found = iter(torch.autograd.grad(loss, wanted, upstream, create_graph=torch.is_grad_enabled()))
-    return tuple(next(found) if wants else None for wants in need)
+    result = iter(torch.autograd.grad(loss, wanted, upstream, create_graph=torch.is_grad_enabled()))
+    return tuple(next(result) if wants else None for wants in need)
 
 
 def _losses(
     gradient: bool, h: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
-) -> tuple[Tensor, tuple[Array, Array, Array] | None]:
-    Wy = array(weight)
-    by = np.zeros(len(Wy), Wy.dtype) if bias is None else array(bias)
-    losses, gradients = kernels.softmax_cross_entropy(array(h), Wy, by, targets.numpy(), None, gradient)
+) -> tuple[Tensor, Gradients | None]:
+    """The mean loss, by the engine, and where asked for its gradients."""
+    R, V = len(h), len(weight)
+    h, weight = h.contiguous(), weight.contiguous()
+    bias = weight.new_zeros(V) if bias is None else bias.contiguous()
+    losses = np.empty(R, str(h.dtype).removeprefix("torch."))
+    result = (torch.empty_like(h), torch.empty_like(weight), torch.empty_like(bias)) if gradient else None
+    loss_of: Any = _engine.softmax_cross_entropy
+    try:
+        loss_of(
+            *map(capsule, (h, weight, bias, targets.long().contiguous())),
+            np.full(R, 1 / R, losses.dtype),
+            losses,
+            *map(capsule, result or (None, None, None)),
+        )
+    except ValueError:
+        validation.check_range("targets", targets, V, "V")
+        raise
     mean = losses.mean(dtype=np.float64)  # float64: a million float32 rows still add up
-    return torch.tensor(mean, dtype=h.dtype), gradients
+    return torch.tensor(mean, dtype=h.dtype), result

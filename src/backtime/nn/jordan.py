@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from backtime.nn import check
-from backtime.nn.one_state import OneState
+from backtime.nn import validation
+from backtime.nn.layer import OneState
+from backtime.nn.options import Settings
 from backtime.nn.rnn import ACTIVATIONS
-from backtime.nn.settings import Settings
 
 
 class Jordan(OneState):
@@ -47,9 +47,9 @@ class Jordan(OneState):
         backend: str = "auto",
     ) -> None:
         """Check the arguments and draw the initial weights."""
-        check.check_sizes(output_size=output_size)
-        check.check_choice("nonlinearity", nonlinearity, ACTIVATIONS)
-        check.check_choice("output_nonlinearity", output_nonlinearity, ACTIVATIONS)
+        validation.check_sizes(output_size=output_size)
+        validation.check_nonlinearity(nonlinearity, ACTIVATIONS)
+        validation.check_choice("output_nonlinearity", output_nonlinearity, ACTIVATIONS)
         kernel = {} if nonlinearity == "tanh" else {"activation": nonlinearity}
         kernel |= {} if output_nonlinearity == "identity" else {"output_activation": output_nonlinearity}
         super().__init__(

@@ -1,23 +1,17 @@
-"""What the recurrent layers share: the arguments, the loop over layers and directions."""
+"""What the recurrent layers share: the arguments, the parameters, the way of a call."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
 
-from backtime.nn import check, composed, entry, fused, noise, parameters, paths, short
-from backtime.nn.explain import Explanation, explain
-from backtime.nn.settings import Settings
-from backtime.nn.tensors import Call, Options, States, Weights
-
-
-class Trace(NamedTuple):
-    """Every step of one layer and direction, rows as those of the layer's output."""
-
-    h: Any  # (T, B, P)
-    c: Any  # (T, B, H) of the LSTM, else None
-    gates: dict[str, Any]  # each (T, B, H): i f g o; r z n; of the RNN and the Jordan network their z
+from backtime.nn import backends, parameters, validation
+from backtime.nn.backends import cudnn
+from backtime.nn.call_validation import check_call, sequences_of
+from backtime.nn.layouts import packed_as, sequences
+from backtime.nn.options import Settings, with_noise
+from backtime.nn.types import BOTH, FORWARD, Network, States
 
 
 class Recurrent(nn.RNNBase):
@@ -29,7 +23,6 @@ class Recurrent(nn.RNNBase):
 
     cell: str
     settings: Settings
-    _names: list[parameters.Names]
 
     def __init__(
         self,
@@ -47,10 +40,10 @@ class Recurrent(nn.RNNBase):
     ) -> None:
         """Check the arguments and draw the initial weights."""
         nn.Module.__init__(self)  # RNNBase would make torch.nn's parameters alone, and knows four modes
-        check.check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        check.check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
-        check.check_share(dropout=dropout)
-        check.check_dtype(dtype)
+        validation.check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        validation.check_flags(bias=bias, batch_first=batch_first, bidirectional=bidirectional)
+        validation.check_share(dropout=dropout)
+        validation.check_dtype(dtype)
         self.settings = settings or Settings()
         self.settings.check(self.cell, bias, bidirectional)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
@@ -67,92 +60,75 @@ class Recurrent(nn.RNNBase):
 
     def flatten_parameters(self) -> None:
         """Lays the weights out for cuDNN, where it can run the layer; elsewhere there is nothing to do."""
-        if fused.plain(self):
+        if cudnn.has(self._network()):
             super().flatten_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Also what was pickled before these layers were torch.nn's."""
         super().__setstate__(parameters.with_flat_weights(self.cell, state))  # type: ignore[no-untyped-call]
 
-    def explain(self) -> Explanation:
-        """Which path a call of this layer takes as it is now, and why."""
-        return explain(self)
-
-    def _weights(self, names: parameters.Names) -> Weights:
-        # an attribute that is no parameter: weight norm, pruning and parametrizations put plain tensors there
-        own = self._parameters
-        found = [None if n is None else getattr(self, n) if (w := own.get(n)) is None else w for n in names]
-        return Weights._make(found)
+    def explain(self) -> backends.Explanation:
+        """Which path a call of this layer takes as it is now, with floats, and why."""
+        like = self._weights()[0]
+        path, why = backends.explain(self._network(), like, self.settings.backend, self.settings.noisy)
+        dtype = str(like.dtype).removeprefix("torch.")
+        options = self.settings.kernel | self.settings.given()
+        return backends.Explanation(path, why, str(like.device), dtype, options)
 
     def _run(
         self, x: Any, hx: States | None, lengths: Any, reset: Tensor | None, trace: bool
     ) -> tuple[Any, ...]:
         """In and out as ``torch.nn`` has it: ``y``, the last state, and what is traced or None."""
-        if lengths is None and reset is None and not trace and (done := short.run(self, x, hx)):
-            return *done, None
-        weights = [self._weights(names) for names in self._names]
-        frame = entry.enter(self, x, lengths, weights[0].Wx)
-        state = entry.enter_state(self, hx, frame, weights[0].Wx)
-        cuts = None if reset is None else entry.enter_reset(reset, frame, x)
-        if fused.fits(self, frame, weights[0].Wx, cuts, trace):
-            y, last = fused.run(self, frame, state, weights)
-            return frame.leave(y), tuple(frame.leave_state(s) for s in last), None
-        y, ends, steps = self._run_layers(frame, state, weights, cuts, trace)
-        last = tuple(
-            frame.leave_state(s[0].unsqueeze(0) if len(s) == 1 else torch.stack(s))
-            for s in zip(*ends, strict=True)
+        weights = self._weights()
+        network = self._network(sequences(x, lengths), reset)
+        rows, hx = backends.in_type(x.data if isinstance(x, PackedSequence) else x, hx, weights[0])
+        if self.settings.learned_state and hx is None:
+            hx = self._learned_state(network, rows, weights)
+        if self.settings.noisy or network.dropout:
+            network, weights = self._with_noise(network, rows, hx, weights)
+        if trace:
+            return backends.run_traced(network, rows, hx, weights, packed_as(x))
+        y, last = backends.run(network, rows, hx, weights, self.settings.backend)
+        return packed_as(x)(y), last, None
+
+    def _weights(self) -> list[Tensor]:
+        """The weights of all layers; one that is no parameter is computed, or was put there."""
+        registered: Any = self._parameters
+        try:
+            return [registered[name] for name in self._flat_weights_names]
+        except KeyError:  # weight norm, pruning and parametrizations put plain tensors there
+            return [getattr(self, name) for name in self._flat_weights_names]
+
+    def _network(self, in_rows: Any = None, reset: Tensor | None = None) -> Network:
+        """What a call is made of, apart from its tensors and what is drawn for it."""
+        settings, K = self.settings, len(self._all_weights)
+        return Network(
+            self.cell,
+            parameters.fields(self),
+            BOTH if self.bidirectional else FORWARD,
+            settings.merge == "sum",
+            self.batch_first,
+            False,
+            in_rows,
+            reset,
+            (settings.kernel,) * K if settings.kernel else (),
+            self.dropout if self.training and self.num_layers > 1 else 0.0,
         )
-        return frame.leave(y), last, tuple(_traced(step, frame) for step in steps)
 
-    def _run_layers(
-        self, frame: Any, state: States, weights: list[Weights], cuts: Tensor | None, trace: bool
-    ) -> tuple[Tensor, list[States], list[composed.Result]]:
-        starts: list[States] = list(zip(*(s.unbind(0) for s in state), strict=True)) or [()] * len(weights)
-        y, D = frame.x, 2 if self.bidirectional else 1
-        ends, steps = [], []
-        for layer in range(self.num_layers):
-            if layer and self.dropout and self.training:
-                y = functional.dropout(y, self.dropout, True)
-            own = range(layer * D, layer * D + D)
-            calls = [self._call(frame, weights[n], cuts, reverse=n % D == 1) for n in own]
-            below = [starts[n] for n in own]
-            if trace:
-                taken = [composed.forward(c, y, s, w) for (c, w), s in zip(calls, below, strict=True)]
-                steps += taken
-                y = taken[0].y if D == 1 else torch.cat([one.y for one in taken], -1)
-                ends += [one.last for one in taken]
-            else:
-                y, last = self._layer(calls, y, below)
-                ends += last
-            if D == 2 and self.settings.merge == "sum":
-                y = torch.add(*y.chunk(2, -1))
-        return y, ends, steps
+    def _with_noise(
+        self, network: Network, x: Any, hx: States | None, weights: list[Tensor]
+    ) -> tuple[Network, list[Tensor]]:
+        """What is drawn for one call, after a look at it: a refused one draws nothing."""
+        check_call(network, x, hx, weights)
+        if not self.settings.noisy and cudnn.fits(network, x, weights):
+            return network, weights  # which draws for itself
+        return with_noise(network, self.settings, self.training, x, weights)
 
-    def _layer(
-        self, calls: list[tuple[Call, Weights]], x: Tensor, states: list[States]
-    ) -> tuple[Tensor, list[States]]:
-        """One layer, in one direction or both."""
-        backend = self.settings.backend
-        if len(calls) == 1:
-            y, last = paths.run(calls[0][0], x, states[0], calls[0][1], backend)
-            return y, [last]
-        (call_f, own_f), (call_r, own_r) = calls
-        y, (last_f, last_r) = paths.run_both(
-            (call_f, call_r), x, (states[0], states[1]), (own_f, own_r), backend
-        )
-        return y, [last_f, last_r]
-
-    def _call(self, frame: Any, own: Weights, cuts: Tensor | None, reverse: bool) -> tuple[Call, Weights]:
-        """The call of one layer and direction, with its masks drawn."""
-        options: Options = self.settings.kernel
-        if self.settings.noisy:
-            rows = frame.x.shape[:2] if frame.batch_sizes is None else frame.x.shape[:1]
-            options = noise.call_options(self.cell, self.settings, self.training, rows, frame.B, own)
-        if self.settings.weight_dropout and self.training:
-            own = noise.dropped(own, self.settings.weight_dropout)
-        if cuts is not None:
-            options = options | {"reset": cuts}
-        return Call(self.cell, options, frame.batch_sizes, reverse), own
+    def _learned_state(self, network: Network, x: Any, weights: list[Tensor]) -> States:
+        check_call(network, x, None, weights)
+        B = sequences_of(network, x)
+        state = (getattr(self, name) for name in parameters.state_widths(self))
+        return tuple(part if B is None else part.unsqueeze(1).expand(-1, B, -1) for part in state)
 
     def extra_repr(self) -> str:
         """The arguments that are not at their defaults, as torch.nn prints them."""
@@ -167,6 +143,25 @@ class Recurrent(nn.RNNBase):
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *(f"{n}={v}" for n, v in values.items())])
 
 
-def _traced(step: composed.Result, frame: Any) -> Trace:
-    h, *c = (frame.leave(part) for part in step.states)
-    return Trace(h, c[0] if c else None, {name: frame.leave(gate) for name, gate in step.gates.items()})
+class OneState(Recurrent):
+    """A layer whose state is one tensor: h, or the output of the Jordan network."""
+
+    def forward(
+        self,
+        input: Any,
+        hx: Tensor | None = None,
+        *,
+        lengths: Any = None,
+        reset: Tensor | None = None,
+        trace: bool = False,
+    ) -> Any:
+        """Outputs ``y`` (T, B, P) of the last layer and the last state ``h_n`` (L, B, P) of every layer.
+
+        P is H, or the width of the Jordan network's output, its state. ``input`` is (T, B, I) floats, or
+        (T, B) integers for one-hot input; (B, T, ...) with ``batch_first``, without B for a single
+        sequence; or a ``PackedSequence``, and then ``y`` is one. In both directions P is 2P in ``y`` and
+        L is 2L. ``hx`` is the state before the first step (L, B, P); None is zeros. ``lengths``,
+        ``reset`` and ``trace``, which adds a third result: docs/pytorch.md.
+        """
+        y, (h,), steps = self._run(input, None if hx is None else (hx,), lengths, reset, trace)
+        return (y, h, steps) if trace else (y, h)

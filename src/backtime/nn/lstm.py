@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backtime.nn import check
+from backtime.nn import validation
 from backtime.nn.layer import Recurrent
-from backtime.nn.settings import Settings
+from backtime.nn.options import Settings
 
 
 class LSTM(Recurrent, torch.nn.LSTM):
@@ -53,9 +53,9 @@ class LSTM(Recurrent, torch.nn.LSTM):
         backend: str = "auto",
     ) -> None:
         """Check the arguments and draw the initial weights."""
-        check.check_sizes(hidden_size=hidden_size)
-        check.check_projection(proj_size, hidden_size)
-        check.check_flags(coupled=coupled)
+        validation.check_sizes(hidden_size=hidden_size)
+        validation.check_projection(proj_size, hidden_size)
+        validation.check_flags(coupled=coupled)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size,
             device, dtype,
@@ -85,6 +85,6 @@ class LSTM(Recurrent, torch.nn.LSTM):
         docs/pytorch.md.
         """
         if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
-            raise check.CallError(f"hx is a {type(hx).__name__}; expected the pair (h0, c0)")
+            raise validation.CallError(f"hx is a {type(hx).__name__}; expected the pair (h0, c0)")
         y, (h, c), steps = self._run(input, None if hx is None else tuple(hx), lengths, reset, trace)
         return (y, (h, c), steps) if trace else (y, (h, c))

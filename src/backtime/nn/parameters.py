@@ -6,38 +6,39 @@ import torch
 from torch import nn
 
 from backtime.kernels import GATES
+from backtime.nn.types import NAMES, Weights
 
-Names = tuple[str | None, ...]  # of one layer and direction, in the order of tensors.Weights
-
-# torch.nn's names and those of the options, field by field of tensors.Weights
-FIELDS = (
-    "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "bias_hr",
-    "weight_peephole", "gain_ih", "gain_hh", "gain_c", "bias_c",
-)  # fmt: skip
+FIELDS = {name: field for field, name in NAMES.items()}
 
 
-def suffixes(layer: Any) -> list[str]:
+def name_weights(layer: Any) -> None:
+    """``_all_weights`` and ``_flat_weights_names``, as ``torch.nn`` keeps them."""
+    each = [NAMES[field] for field in Weights._fields if field in _present(layer)]
+    layer._all_weights = [[name + suffix for name in each] for suffix in _suffixes(layer)]
+    layer._flat_weights_names = [name for names in layer._all_weights for name in names]
+
+
+def fields(layer: Any) -> tuple[str, ...]:
+    """Which of ``Weights`` the layer has."""
+    return tuple([FIELDS[name[:-3]] for name in layer._all_weights[0]])  # without _l0
+
+
+def _suffixes(layer: Any) -> list[str]:
     """``_l0``, ``_l0_reverse``, ``_l1`` and so on: one for each layer and direction."""
     ends = ("", "_reverse") if layer.bidirectional else ("",)
     return [f"_l{n}{end}" for n in range(layer.num_layers) for end in ends]
 
 
-def names(layer: Any, suffix: str) -> Names:
-    """The name of every weight that the layer has; None for one that it has not."""
-    has = present(layer)
-    return tuple(field + suffix if field in has else None for field in FIELDS)
-
-
-def present(layer: Any) -> set[str]:
+def _present(layer: Any) -> set[str]:
     """The fields that the layer's arguments call for."""
-    found = {"weight_ih", "weight_hh"}
-    found |= {"bias_ih", "bias_hh"} if layer.bias else set()
-    found |= {"weight_hr"} if layer.proj_size else set()
-    found |= {"bias_hr"} if layer.proj_size and layer.bias and layer.cell == "jordan" else set()
-    found |= {"weight_peephole"} if layer.settings.peephole else set()
-    found |= {"gain_ih", "gain_hh"} if layer.settings.layer_norm else set()
-    found |= {"gain_c", "bias_c"} if layer.settings.layer_norm and layer.cell == "lstm" else set()
-    return found
+    result = {"Wx", "Wh"}
+    result |= {"bx", "bh"} if layer.bias else set()
+    result |= {"Wy"} if layer.proj_size else set()
+    result |= {"by"} if layer.proj_size and layer.bias and layer.cell == "jordan" else set()
+    result |= {"p"} if layer.settings.peephole else set()
+    result |= {"gx", "gh"} if layer.settings.layer_norm else set()
+    result |= {"gc", "bc"} if layer.settings.layer_norm and layer.cell == "lstm" else set()
+    return result
 
 
 def mode(cell: str, kernel: dict[str, Any]) -> str:
@@ -45,21 +46,15 @@ def mode(cell: str, kernel: dict[str, Any]) -> str:
     return f"RNN_{kernel.get('activation', 'tanh').upper()}" if cell == "rnn" else cell.upper()
 
 
-def name_weights(layer: Any) -> None:
-    """The names of the weights, with holes for the options that are off, and as ``torch.nn`` keeps them."""
-    layer._names = [names(layer, suffix) for suffix in suffixes(layer)]
-    layer._all_weights = [[name for name in own if name is not None] for own in layer._names]
-    layer._flat_weights_names = [name for own in layer._all_weights for name in own]
-
-
 def with_flat_weights(cell: str, state: dict[str, Any]) -> dict[str, Any]:
     """The state of a pickled layer with what ``torch.nn.RNNBase`` keeps, where it was written without."""
     if "_all_weights" in state:
         return state
-    each = [[name for name in own if name is not None] for own in state["_names"]]
-    flat = [name for own in each for name in own]
+    older = dict(state)
+    each = [[name for name in names if name is not None] for names in older.pop("_names")]
+    flat = [name for names in each for name in names]
     held = state | state["_parameters"]
-    return state | {
+    return older | {
         "mode": mode(cell, state["settings"].kernel),
         "_all_weights": each,
         "_flat_weights_names": flat,
@@ -70,15 +65,15 @@ def with_flat_weights(cell: str, state: dict[str, Any]) -> dict[str, Any]:
 def register(layer: Any, device: Any, dtype: torch.dtype | None) -> None:
     """Empty parameters; torch.nn's of all layers first, so that options do not move its draws."""
     name_weights(layer)
-    shared, own = FIELDS[:5], FIELDS[5:]
-    has = present(layer)
-    for fields in (shared, own):
-        for n, suffix in enumerate(suffixes(layer)):
-            for field in (f for f in fields if f in has):
-                value = torch.empty(_shape(layer, field, n), device=device, dtype=dtype)
-                layer.register_parameter(field + suffix, nn.Parameter(value))
+    shapes = [_shapes(layer, n) for n in range(len(layer._all_weights))]
+    for group in (Weights._fields[:5], Weights._fields[5:]):  # torch.nn's; those of the options
+        for names, shape in zip(layer._all_weights, shapes, strict=True):
+            for field, name in zip(fields(layer), names, strict=True):
+                if field in group:
+                    value = torch.empty(shape[field], device=device, dtype=dtype)
+                    layer.register_parameter(name, nn.Parameter(value))
     for name, width in state_widths(layer).items() if layer.settings.learned_state else ():
-        size = (len(suffixes(layer)), width)
+        size = (len(shapes), width)
         layer.register_parameter(name, nn.Parameter(torch.empty(size, device=device, dtype=dtype)))
 
 
@@ -103,20 +98,19 @@ def reset(layer: Any) -> None:
 def _set_forget_bias(layer: Any, value: float) -> None:
     """So that the two biases of the forget gate add up to ``value`` (Jozefowicz et al. 2015)."""
     forget = slice(layer.hidden_size, 2 * layer.hidden_size)
-    for suffix in suffixes(layer):
+    for suffix in _suffixes(layer):
         with torch.no_grad():
             getattr(layer, f"bias_ih{suffix}")[forget] = value
             getattr(layer, f"bias_hh{suffix}")[forget] = 0
 
 
-def _shape(layer: Any, field: str, n: int) -> tuple[int, ...]:
-    """Of the n-th layer and direction."""
+def _shapes(layer: Any, n: int) -> dict[str, tuple[int, ...]]:
+    """Of the n-th layer and direction, by field."""
     H, P = layer.hidden_size, layer.proj_size or layer.hidden_size
     GH = GATES[layer.cell] * H
     D = 2 if layer.bidirectional else 1
     below = layer.input_size if n < D else P * (D if layer.settings.merge == "concat" else 1)
     return {
-        "weight_ih": (GH, below), "weight_hh": (GH, P), "bias_ih": (GH,), "bias_hh": (GH,),
-        "weight_hr": (P, H), "bias_hr": (P,), "weight_peephole": (3, H),
-        "gain_ih": (GH,), "gain_hh": (GH,), "gain_c": (H,), "bias_c": (H,),
-    }[field]  # fmt: skip
+        "Wx": (GH, below), "Wh": (GH, P), "bx": (GH,), "bh": (GH,), "Wy": (P, H), "by": (P,),
+        "p": (3, H), "gx": (GH,), "gh": (GH,), "gc": (H,), "bc": (H,),
+    }  # fmt: skip

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from backtime.nn import check
-from backtime.nn.one_state import OneState
-from backtime.nn.settings import Settings
+from backtime.nn import validation
+from backtime.nn.layer import OneState
+from backtime.nn.options import Settings
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 
@@ -37,6 +37,7 @@ class RNN(OneState, torch.nn.RNN):
         device: Any = None,
         dtype: torch.dtype | None = None,
         *,
+        proj_size: int = 0,
         layer_norm: bool = False,
         zoneout: float = 0.0,
         recurrent_dropout: float = 0.0,
@@ -46,8 +47,9 @@ class RNN(OneState, torch.nn.RNN):
         merge: str = "concat",
         backend: str = "auto",
     ) -> None:
-        """Check the arguments and draw the initial weights."""
-        check.check_choice("nonlinearity", nonlinearity, ACTIVATIONS)
+        """Check the arguments and draw the initial weights; ``proj_size`` is the LSTM's, and refused."""
+        validation.check_no_projection(proj_size)
+        validation.check_nonlinearity(nonlinearity, ACTIVATIONS)
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype,
             Settings(

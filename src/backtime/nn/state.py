@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from backtime.nn.check import CallError
 from backtime.nn.parameters import state_widths
+from backtime.nn.validation import CallError
 
 State = TypeVar("State", Tensor, tuple[Tensor, ...])
 
@@ -21,7 +21,7 @@ def zeros(layer: Any, batch_size: int) -> tuple[Tensor, ...]:
     """``(h0,)`` or ``(h0, c0)`` of zeros, (L, B, width) each, in the layer's type and place."""
     like = next(layer.parameters())
     return tuple(
-        like.new_zeros(len(layer._names), batch_size, width) for width in state_widths(layer).values()
+        like.new_zeros(len(layer._all_weights), batch_size, width) for width in state_widths(layer).values()
     )
 
 

@@ -10,24 +10,32 @@ import torch
 from torch import Tensor
 
 import backtime.kernels as kernels
-from backtime.nn.bridge import array, forward_tensors, optional, own_biases
-from backtime.nn.tensors import Call, States, Weights
+from backtime.nn.backends import binding, composed, engine
+from backtime.nn.types import Call, States, Weights
 
 Read = tuple[Call, Tensor, States, Weights]
 
 
 def run(call: Call, x: Tensor, state: States, weights: Weights) -> tuple[Tensor, States]:
-    """``run_kernels`` as one operation of the graph."""
+    """One layer in one direction as one operation of the graph."""
     form, tensors = _written(call, x, state, weights)
     y, h, c = layer(form, tensors)
     return y, (h, c) if call.cell == "lstm" else (h,)
+
+
+def _run(call: Call, x: Tensor, state: States, weights: Weights) -> tuple[Tensor, States]:
+    """By the engine, or without one by composed operations: a program may run elsewhere than it was made."""
+    if kernels.choose("auto") == "native":
+        return engine.run_direction(call, x, state, weights)
+    return composed.run(call, x, state, weights)
 
 
 @torch.library.custom_op("backtime::layer", mutates_args=())
 def layer(form: str, tensors: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """``y`` and the last state; ``c`` (0,) where a cell has none."""
     call, x, state, weights = _read(form, tensors)
-    y, last, _ = forward_tensors((call,), False, x, weights, state)
+    with torch.no_grad():
+        y, last = _run(call, x, state, weights)
     return y, last[0], last[1] if len(last) > 1 else y.new_empty(0)
 
 
@@ -46,13 +54,11 @@ def _(form: str, tensors: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def layer_backward(form: str, tensors: list[Tensor], dy: Tensor, dh: Tensor, dc: Tensor) -> list[Tensor]:
     """Gradients of x, unless it is integers, of the state and of the weights, as ``_written`` orders them."""
     call, x, state, weights = _read(form, tensors)
-    tape = forward_tensors((call,), True, x, weights, state)[2]
-    assert isinstance(tape, kernels.Tape)  # of one direction, and asked for
-    dlast = (array(dh), array(dc)) if call.cell == "lstm" else (array(dh),)
-    found = kernels.backward(tape, optional(dy), dlast, need_dstate=bool(state), last_use=True)
-    each = [found.dx, *(found.dstate or ())] if state else [found.dx]
-    each += [g for g, w in zip(own_biases(found.dweights), weights, strict=True) if w is not None]
-    return [torch.from_numpy(g) for g in each if g is not None]
+    upstream = (dy, dh, dc) if call.cell == "lstm" else (dy, dh)
+    if kernels.choose("auto") == "native":
+        return _backward_by_the_engine(call, x, state, weights, upstream)
+    sources = [t.detach().requires_grad_() for t in _differentiable(form, tensors)]
+    return list(torch.autograd.grad(_outputs(call, x, sources, state, weights), sources, upstream))
 
 
 @layer_backward.register_fake
@@ -62,6 +68,34 @@ def _(form: str, tensors: list[Tensor], dy: Tensor, dh: Tensor, dc: Tensor) -> l
     ]
 
 
+def _backward_by_the_engine(
+    call: Call, x: Tensor, state: States, weights: Weights, upstream: tuple[Tensor, ...]
+) -> list[Tensor]:
+    network = engine.network_of(call, weights, len(state[0]) if state else None)
+    given = [w for w in weights if w is not None]
+    h0, c0 = (*(part.unsqueeze(0) for part in state), None, None)[:2]
+    result, saved = binding.forward(network, x, h0, c0, given, True)
+    dy, *dlast = upstream
+    need = (x.is_floating_point(), bool(state), c0 is not None, *[True] * len(given))
+    up = (dy, *(part.unsqueeze(0) for part in dlast))
+    dx, dh0, dc0, *dweights = binding.backward(network, saved, (x, h0, c0, *given, result[0]), up, need)
+    dstate = [part.squeeze(0) for part in (dh0, dc0) if part is not None]
+    return [g for g in (dx, *dstate, *dweights) if g is not None]
+
+
+def _outputs(
+    call: Call, x: Tensor, sources: list[Tensor], state: States, weights: Weights
+) -> tuple[Tensor, ...]:
+    """By composed operations, from the tensors that the backward pass has gradients of."""
+    rest = list(sources)
+    x = rest.pop(0) if x.is_floating_point() else x
+    start = tuple(rest.pop(0) for _ in state)
+    given = Weights(*(None if w is None else rest.pop(0) for w in weights))  # type: ignore[arg-type]
+    with torch.enable_grad():
+        y, last = composed.run(call, x, start, given)
+    return y, *last
+
+
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.form, tensors = inputs
     ctx.save_for_backward(*tensors)
@@ -69,8 +103,8 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _backward(ctx: Any, dy: Tensor, dh: Tensor, dc: Tensor) -> tuple[None, list[Tensor | None]]:
     tensors = list(ctx.saved_tensors)
-    found = list(layer_backward(ctx.form, tensors, dy, dh, dc))
-    gradients = [*([] if tensors[0].is_floating_point() else [None]), *found]
+    result = list(layer_backward(ctx.form, tensors, dy, dh, dc))
+    gradients = [*([] if tensors[0].is_floating_point() else [None]), *result]
     return None, [*gradients, *[None] * (len(tensors) - len(gradients))]
 
 

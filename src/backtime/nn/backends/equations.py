@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backtime.nn.tensors import Options, States, Weights
+from backtime.nn.types import Options, States, Weights
 
 LN_EPSILON = 1e-5
 Step = tuple[States, dict[str, Tensor]]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backtime.nn.equations import LN_EPSILON, STEPS, product
-from backtime.nn.tensors import Call, Options, States, Weights, autocast_on
+from backtime.nn.backends.equations import LN_EPSILON, STEPS, product
+from backtime.nn.types import Call, Options, States, Weights, autocast_on
 
 Gates = dict[str, Tensor]
 ROWWISE = ("keep_h", "keep_c", "reset")
@@ -36,12 +36,17 @@ def forward(call: Call, x: Tensor, state: States, weights: Weights) -> Result:
     zx = _steps(_input_product(x, weights), sizes)
     T = len(zx)
     B = (sizes[0] if sizes else 0) if sizes is not None else x.shape[1]
-    state = state or _zeros(call.cell, B, weights)
+    state = state or zeros(call.cell, B, weights)
     run = _backwards if call.reverse else _forwards
     last, taken = run(call.cell, zx, state, weights, _options(call.options, sizes, T))
     states = tuple(_joined([s[n] for s, _ in taken], sizes, part) for n, part in enumerate(state))
     gates = {name: _joined([g[name] for _, g in taken], sizes, x) for name in (taken[0][1] if taken else ())}
     return Result(states[0], last, states, gates)
+
+
+def run(call: Call, x: Tensor, state: States, weights: Weights) -> tuple[Tensor, States]:
+    """``y`` and the last state alone."""
+    return forward(call, x, state, weights)[:2]
 
 
 Taken = list[tuple[States, Gates]]  # of each step, in the order of time
@@ -53,12 +58,12 @@ def _forwards(
     """From the first step on; a sequence that has ended leaves with its state."""
     taken: Taken = []
     ended: list[States] = []
-    for z, own in zip(zx, options, strict=True):
+    for z, settings in zip(zx, options, strict=True):
         n = len(z)
         if n < len(state[0]):
             ended.append(tuple(s[n:] for s in state))
             state = tuple(s[:n] for s in state)
-        taken.append(STEPS[cell](z, _cut(state, own.get("reset")), weights, _rows(own, n)))
+        taken.append(STEPS[cell](z, _cut(state, settings.get("reset")), weights, _rows(settings, n)))
         state = taken[-1][0]
     if not ended:
         return state, taken
@@ -110,7 +115,8 @@ def _joined(parts: list[Tensor], sizes: list[int] | None, like: Tensor) -> Tenso
     return torch.stack(parts) if sizes is None else torch.cat(parts)
 
 
-def _zeros(cell: str, B: int, w: Weights) -> States:
+def zeros(cell: str, B: int, w: Weights) -> States:
+    """The state before the first step."""
     h = w.Wx.new_zeros(B, w.Wh.shape[1])
     return (h, w.Wx.new_zeros(B, len(w.Wx) // 4)) if cell == "lstm" else (h,)
 

@@ -1,4 +1,4 @@
-"""What a layer accepts, and the one line that says why not."""
+"""What an argument may be, and the one line that says why not."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from backtime.errors import UsageError
+from backtime.nn import wording
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -22,22 +23,28 @@ class CallError(UsageError, RuntimeError):
 def check_sizes(**sizes: Any) -> None:
     """Each a whole number from 1."""
     for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ArgumentError(f"{name} is {value!r}; expected a whole number from 1")
+        ours = f"{name} is {value!r}; expected a whole number from 1"
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ArgumentError(f"{name} should be of type int, got: {type(value).__name__}; {ours}")
+        if value < 1:
+            raise ArgumentError(f"{name} must be greater than zero; {ours}")
 
 
 def check_flags(**flags: Any) -> None:
     """Each a bool."""
     for name, value in flags.items():
         if not isinstance(value, bool):
-            raise ArgumentError(f"{name} is {value!r}; expected True or False")
+            theirs = f"{name} should be of type bool, got: {type(value).__name__}"
+            raise ArgumentError(f"{theirs}; {name} is {value!r}; expected True or False")
 
 
 def check_share(**shares: Any) -> None:
     """Each a number in [0, 1]: a probability, or a share."""
     for name, value in shares.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ArgumentError(f"{name} is {value!r}; expected a number in [0, 1]")
+            theirs = f"{name} should be a number in range [0, 1]"
+            theirs += " representing the probability of an element being zeroed" if name == "dropout" else ""
+            raise ArgumentError(f"{theirs}; {name} is {value!r}; expected a number in [0, 1]")
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
@@ -49,9 +56,26 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 def check_projection(proj_size: Any, hidden_size: int) -> None:
     """A width below H; 0 for none."""
     if isinstance(proj_size, bool) or not isinstance(proj_size, int) or not 0 <= proj_size < hidden_size:
+        theirs = "proj_size should be a positive integer or zero to disable projections"
+        if isinstance(proj_size, int) and proj_size >= hidden_size:
+            theirs = "proj_size has to be smaller than hidden_size"
         raise ArgumentError(
-            f"proj_size is {proj_size!r}; expected 0, or 1 to hidden_size - 1 = {hidden_size - 1}"
+            f"{theirs}; proj_size is {proj_size!r}; expected 0, or 1 to hidden_size - 1 = {hidden_size - 1}"
         )
+
+
+def check_no_projection(proj_size: Any) -> None:
+    """The LSTM alone has one."""
+    if proj_size:
+        theirs = "proj_size argument is only supported for LSTM, not RNN or GRU"
+        raise ArgumentError(f"{theirs}; proj_size is {proj_size!r}; expected 0")
+
+
+def check_nonlinearity(value: Any, choices: tuple[str, ...]) -> None:
+    """An activation that there is."""
+    if value not in choices:
+        theirs = f"Unknown nonlinearity '{value}'."
+        raise ArgumentError(f"{theirs} nonlinearity is {value!r}; expected one of {', '.join(choices)}")
 
 
 def check_dtype(dtype: Any) -> None:
@@ -68,7 +92,8 @@ def check_tensor(name: str, value: Any, like: Tensor) -> None:
         kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.").lstrip("_")
         raise CallError(f"{name} is a {kind} tensor; expected a dense one")
     if value.dtype != like.dtype and value.dtype not in INTEGERS:
-        raise CallError(f"{name} is {value.dtype}; expected {like.dtype} as the weights are")
+        theirs = f"{wording.input_type(value, like)}; " if name == "input" else ""
+        raise CallError(f"{theirs}{name} is {value.dtype}; expected {like.dtype} as the weights are")
     if value.device != like.device:
         raise CallError(f"{name} is on {value.device}; expected {like.device} as the weights are")
 
@@ -84,6 +109,13 @@ def check_shape(name: str, value: Tensor, letters: str, shape: tuple[int, ...]) 
     """The shape that ``letters`` spell."""
     if value.shape != shape:
         raise CallError(f"{name} has shape {tuple(value.shape)}; expected {letters} = {shape}")
+
+
+def check_range(name: str, value: Tensor, size: int, letter: str) -> None:
+    """Integers in [0, size)."""
+    least, most = int(value.min()), int(value.max())
+    if least < 0 or most >= size:
+        raise UsageError(f"{name} has values from {least} to {most}; expected 0 to {letter} - 1 = {size - 1}")
 
 
 def shape(value: Tensor) -> tuple[int, ...]:

@@ -9,19 +9,18 @@ from typing import Any
 
 from torch import nn
 
-from backtime.nn import parameters
 from backtime.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
 from backtime.nn.gru import GRU
 from backtime.nn.layer import Recurrent
 from backtime.nn.lstm import LSTM
+from backtime.nn.options import Settings
 from backtime.nn.rnn import RNN
-from backtime.nn.settings import Settings
 
 LAYERS: dict[type, type] = {nn.RNN: RNN, nn.GRU: GRU, nn.LSTM: LSTM}
 CELLS: dict[type, type] = {nn.RNNCell: RNNCell, nn.GRUCell: GRUCell, nn.LSTMCell: LSTMCell}
 OURS = LAYERS | CELLS
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
-ADDED = ("_was_torchs", "settings", "_names", "reset_after")  # to what torch.nn's layers keep
+ADDED = ("_was_torchs", "settings", "reset_after")  # to what torch.nn's layers keep
 
 
 @dataclass
@@ -79,7 +78,6 @@ def _adopt(module: Any) -> None:
     module.settings = Settings(kernel={} if activation == "tanh" else {"activation": activation})
     if kind is nn.GRU:
         module.reset_after = True
-    parameters.name_weights(module)
 
 
 def _give_back(module: Any) -> None:
