@@ -28,8 +28,11 @@ def capsule(tensor: Tensor | None) -> Any:
 
 
 def capsules(tensors: Iterable[Tensor]) -> list[Any]:
-    """Of each."""
-    return [to_dlpack(t.resolve_neg() if t.is_neg() else t) for t in tensors]
+    """Of each, in as few calls as may be: there is one for every weight."""
+    tensors = list(tensors)
+    if True in map(Tensor.is_neg, tensors):
+        tensors = [t.resolve_neg() for t in tensors]
+    return list(map(to_dlpack, tensors))
 
 
 def tensor(made: Any) -> Any:
