@@ -2,10 +2,7 @@
 //
 // Rows stand in the order of steps.hpp: step after step, and in a step the sequences in order of falling length.
 #pragma once
-#include <algorithm>
-#include <numeric>
-
-#include "tensors.hpp"
+#include "sequences.hpp"
 
 namespace backtime {
 
@@ -26,18 +23,21 @@ class Layout {
     batched_ = packed_ || axes == (one_step ? 1 : 2);
     if (packed_ ? axes != 1 : !batched_ && (padded_ || axes != (one_step ? 0 : 1))) x.refuse("has another number of axes");
     if (packed_) {
-      pack(nb::borrow<nb::tuple>(sequences));
+      steps_ = RaggedSteps::packed(nb::borrow<nb::tuple>(sequences));
+      T = caller_T_ = steps_.T, B = steps_.B;
       return;
     }
     T = caller_T_ = one_step ? 1 : x.size(batched_ && batch_first ? 1 : 0);
     B = batched_ ? x.size(batch_first || one_step ? 0 : 1) : 1;
     if (T < 1) x.refuse("has no step");
-    if (padded_) sort(sequences);
+    if (!padded_) return;
+    steps_ = RaggedSteps::padded(sequences, caller_T_, B);
+    T = steps_.T;
   }
   Layout(Layout&&) = default;
 
   long T = 0, B = 0;
-  Steps steps(bool reverse) const { return {T, B, offsets_.empty() ? nullptr : offsets_.data(), reverse}; }
+  Steps steps(bool reverse) const { return {T, B, steps_.offsets.empty() ? nullptr : steps_.offsets.data(), reverse}; }
   long rows() const { return steps(false).rows(); }
   bool one_step() const { return one_step_; }
 
@@ -80,56 +80,55 @@ class Layout {
       for (long b = 0; b < size(t); b++) rows[start(t - reverse) + b] = from[t * st + sequence(b) * sb];
   }
   // A new tensor shaped as the input is, with N features. Dense ones lie in memory as rows do, whatever their axes.
-  template <class T_> NewTensor tensor(long N) const {
-    if (packed_) return NewTensor::make<T_>({rows(), N});
-    if (!batched_) return one_step_ ? NewTensor::make<T_>({N}) : NewTensor::make<T_>({T, N});
-    if (one_step_) return NewTensor::make<T_>({B, N});
-    if (!batch_first_) return NewTensor::make<T_>({caller_T_, B, N});
-    return padded_ ? NewTensor::make<T_>({B, caller_T_, N}) : NewTensor::make<T_>({B, T, N}, {N, B * N, 1});
+  template <class N_> NewTensor tensor(long N) const {
+    if (packed_) return NewTensor::make<N_>({rows(), N});
+    if (!batched_) return one_step_ ? NewTensor::make<N_>({N}) : NewTensor::make<N_>({T, N});
+    if (one_step_) return NewTensor::make<N_>({B, N});
+    if (!batch_first_) return NewTensor::make<N_>({caller_T_, B, N});
+    return padded_ ? NewTensor::make<N_>({B, caller_T_, N}) : NewTensor::make<N_>({B, T, N}, {N, B * N, 1});
   }
   bool rows_are_the_tensor() const { return !padded_; }
   // From rows into a padded tensor, zeros beyond the lengths.
-  template <class T_> void from_rows(const T_* rows, long N, T_* tensor) const {
+  template <class N_> void from_rows(const N_* rows, long N, N_* tensor) const {
     const long st = batch_first_ ? N : B * N, sb = batch_first_ ? caller_T_ * N : N;
     parallel_over(caller_T_, N, [&](long t) {
       for (long b = 0; b < B; b++) {
-        T_* to = tensor + t * st + sequence(b) * sb;
+        N_* to = tensor + t * st + sequence(b) * sb;
         if (t < T && b < size(t)) std::copy_n(rows + (start(t) + b) * N, N, to);
-        else std::fill_n(to, N, T_(0));
+        else std::fill_n(to, N, N_(0));
       }
     });
   }
 
   // States: (K, B, W), or (K, W) of a single sequence; without K of one step. K counts layers and directions.
-  template <class T_> void state_into_rows(const Tensor& h, long K, long k, long W, T_* to) const {
-    const T_* from = h.data<T_>();
+  template <class N_> void state_into_rows(const Tensor& h, long K, long k, long W, N_* to) const {
+    const N_* from = h.data<N_>();
     one_step_ ? (batched_ ? h.expect({B, W}) : h.expect({W})) : (batched_ ? h.expect({K, B, W}) : h.expect({K, W}));
     const int last = h.ndim() - 1;
     const long sk = one_step_ ? 0 : h.stride(0), sb = batched_ ? h.stride(last - 1) : 0, sn = h.stride(last);
     for (long b = 0; b < B; b++)
       for (long n = 0; n < W; n++) to[b * W + n] = from[k * sk + sequence(b) * sb + n * sn];
   }
-  template <class T_> NewTensor state(long K, long W) const {
-    if (one_step_) return batched_ ? NewTensor::make<T_>({B, W}) : NewTensor::make<T_>({W});
-    return batched_ ? NewTensor::make<T_>({K, B, W}) : NewTensor::make<T_>({K, W});
+  template <class N_> NewTensor state(long K, long W) const {
+    if (one_step_) return batched_ ? NewTensor::make<N_>({B, W}) : NewTensor::make<N_>({W});
+    return batched_ ? NewTensor::make<N_>({K, B, W}) : NewTensor::make<N_>({K, W});
   }
   // In place: the rows (B, W) of one part of a state into the caller's order.
-  template <class T_> void state_from_rows(T_* part, long W) const {
-    if (order_.empty()) return;
-    const Buffer<T_> rows(B * W);
+  template <class N_> void state_from_rows(N_* part, long W) const {
+    if (steps_.order.empty()) return;
+    const Buffer<N_> rows(B * W);
     std::copy_n(part, B * W, rows.data());
-    for (long b = 0; b < B; b++) std::copy_n(rows.data() + b * W, W, part + order_[b] * W);
+    for (long b = 0; b < B; b++) std::copy_n(rows.data() + b * W, W, part + steps_.order[b] * W);
   }
 
  private:
   bool batch_first_, one_step_, batched_ = true, packed_ = false, padded_ = false;
   long caller_T_ = 0;
-  std::vector<long> offsets_;  // (T + 1,), of packed and padded
-  std::vector<long> order_;    // the caller's sequence at each place of a step; empty where they are the same
+  RaggedSteps steps_;  // of packed and padded; else empty
 
-  long size(long t) const { return offsets_.empty() ? B : offsets_[t + 1] - offsets_[t]; }
-  long start(long t) const { return offsets_.empty() ? t * B : offsets_[t]; }
-  long sequence(long place) const { return order_.empty() ? place : order_[place]; }
+  long size(long t) const { return steps_.offsets.empty() ? B : steps_.offsets[t + 1] - steps_.offsets[t]; }
+  long start(long t) const { return steps_.offsets.empty() ? t * B : steps_.offsets[t]; }
+  long sequence(long place) const { return steps_.order.empty() ? place : steps_.order[place]; }
 
   void expect_axes(const Tensor& x, long N) const {
     const bool flat = x.holds_integers();
@@ -161,58 +160,6 @@ class Layout {
     });
   }
   template <class F> void each_step(long N, F&& f) const { parallel_over(T, N, f); }
-
-  // (batch_sizes, sorted_indices or None, B or None) of a PackedSequence.
-  void pack(const nb::tuple& given) {
-    if (given.size() != 3) throw std::invalid_argument("sequences must be the sizes of the steps, the order, and B");
-    const Tensor sizes(given[0], "batch_sizes");
-    if (sizes.ndim() != 1 || !sizes.is_contiguous()) sizes.refuse("must have one axis, without gaps");
-    const int64_t* each = sizes.data<int64_t>();
-    T = caller_T_ = sizes.size(0);
-    B = T ? each[0] : 0;
-    offsets_.assign(1, 0);
-    for (long t = 0; t < T; t++) {
-      if (each[t] < 1 || each[t] > (t ? each[t - 1] : B)) sizes.refuse("must fall to at least 1");
-      offsets_.push_back(offsets_.back() + each[t]);
-    }
-    if (!given[2].is_none()) {
-      const long more = value_of<long>(given[2], "B", "a number");
-      if (more < B) throw std::invalid_argument("B is less than the first of batch_sizes");
-      B = more;
-    }
-    if (given[1].is_none()) return;
-    const Tensor order(given[1], "sorted_indices");
-    order.expect({B});
-    if (!order.is_contiguous()) order.refuse("must be without gaps");
-    order_.assign(order.data<int64_t>(), order.data<int64_t>() + B);
-    std::vector<bool> seen(B);
-    for (const long b : order_) {
-      if (b < 0 || b >= B || seen[b]) order.refuse("must be a permutation");
-      seen[b] = true;
-    }
-  }
-  // By falling length, equal ones as they stand.
-  void sort(nb::handle given) {
-    if (!nb::isinstance<nb::list>(given)) throw std::invalid_argument("lengths is no list");
-    std::vector<long> lengths;
-    for (nb::handle n : nb::borrow<nb::list>(given)) {
-      long length = -1;
-      if (!PyLong_Check(n.ptr()) || PyBool_Check(n.ptr()) || !nb::try_cast(n, length) || length < 0 || length > caller_T_)
-        throw std::invalid_argument("lengths holds what is no number of steps");
-      lengths.push_back(length);
-    }
-    if (static_cast<long>(lengths.size()) != B) throw std::invalid_argument("lengths has another number of sequences");
-    order_.resize(B);
-    std::iota(order_.begin(), order_.end(), 0);
-    std::stable_sort(order_.begin(), order_.end(), [&](long a, long b) { return lengths[a] > lengths[b]; });
-    T = B ? lengths[order_[0]] : 0;
-    offsets_.assign(1, 0);
-    long going_on = B;
-    for (long t = 0; t < T; t++) {
-      while (lengths[order_[going_on - 1]] <= t) going_on--;
-      offsets_.push_back(offsets_.back() + going_on);
-    }
-  }
 };
 
 }  // namespace backtime
