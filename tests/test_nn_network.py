@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not kernels.available(), reason="it is the engin
 LENGTHS = [3, 0, 5]
 ARGUMENTS: list[dict[str, Any]] = [
     {},
-    {"num_layers": 3},
+    {"num_layers": 4},
     {"num_layers": 2, "batch_first": True},
     {"num_layers": 2, "dropout": 0.5},
     {"num_layers": 2, "bidirectional": True, "bias": False, "dropout": 0.5},
@@ -59,13 +59,21 @@ def outcome(layer: Any, form: str, with_state: bool) -> list[Tensor]:
     parts = [(p[:, 0] if form == "single" else p) + 0.1 for p in parts]
     for p in parts:
         p.requires_grad_()
-    pair = isinstance(layer, nn.LSTM)
-    torch.manual_seed(5)
-    y, last = layer(x, None if not parts else tuple(parts) if pair else parts[0], **given)
-    outputs = [getattr(y, "data", y) if form in ("packed", "sorted") else y, *(last if pair else (last,))]
+    outputs = outputs_of(layer, form, x, parts, given)
+    with torch.no_grad():  # where nothing is kept, buffers are used again
+        for a, b in zip(outputs, outputs_of(layer, form, x, parts, given), strict=True):
+            assert torch.equal(a, b)
     total = sum((n + 1) * o.square().sum() for n, o in enumerate(outputs))
     sources = [*([] if source is None else [source]), *parts, *layer.parameters()]
     return [*outputs, *torch.autograd.grad(total, sources)]
+
+
+def outputs_of(layer: Any, form: str, x: Any, parts: list[Tensor], given: dict[str, Any]) -> list[Tensor]:
+    """y, and the last state."""
+    pair = isinstance(layer, nn.LSTM)
+    torch.manual_seed(5)
+    y, last = layer(x, None if not parts else tuple(parts) if pair else parts[0], **given)
+    return [y.data if form in ("packed", "sorted") else y, *(last if pair else (last,))]
 
 
 @pytest.mark.parametrize("kind", LAYERS)

@@ -85,11 +85,11 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
   arrays(y, static_cast<long>(y.size()), "y");
   for (size_t d = 0; d < n; d++) {
     const nb::tuple& direction = directions[d];
-    Saved<T>& own = saved[d];
-    Sizes& s = own.sizes;
+    Saved<T>& one = saved[d];
+    Sizes& s = one.sizes;
     const Weights<T> w(tuple_of(direction[3], "weights"));
     s = w.sizes(cell, {shape.first, shape.second, nullptr, value_of<bool>(direction[0], "reverse", "True or False")});
-    if (batch_sizes) own.offsets = offsets_of(*batch_sizes, s.steps.T, s.steps.B), s.steps.offsets = own.offsets.data();
+    if (batch_sizes) one.offsets = offsets_of(*batch_sizes, s.steps.T, s.steps.B), s.steps.offsets = one.offsets.data();
     const LayerWeights<T> weights = w.checked(s, arrays);
     const Options<T> options = options_of<T>(tuple_of(direction[4], "options"), s, weights, arrays);
     starts.take(direction, s, arrays);
@@ -98,15 +98,15 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
     calls.push_back({s, options, input.numbers(s, arrays), input.columns(s, arrays), starts.h0, starts.c0, weights,
                      nullptr, of_size(y, R * ldy, "y") + d * P, ldy, arrays(hn, B * P, "hn"), arrays(cn, B * s.H, "cn"), {}});
-    own.form = form_of(weights, options);
+    one.form = form_of(weights, options);
   }
   arrays.refuse_overlaps();
   for (size_t d = 0; save && d < n; d++) {
     const Lengths lengths = k.lengths(calls[d].sizes, calls[d].weights);
-    Saved<T>& own = saved[d];
-    own.gates = Buffer<T>(lengths.gates), own.cells = Buffer<T>(lengths.cells);
-    own.inner = Buffer<T>(lengths.inner), own.norm = Buffer<T>(lengths.norm);
-    calls[d].kept = own.kept();
+    Saved<T>& one = saved[d];
+    one.gates = Buffer<T>(lengths.gates), one.cells = Buffer<T>(lengths.cells);
+    one.inner = Buffer<T>(lengths.inner), one.norm = Buffer<T>(lengths.norm);
+    calls[d].kept = one.kept();
   }
   {
     const GilReleased release;
@@ -114,7 +114,7 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
   }
   if (!save) return nb::none();
   nb::list kept;
-  for (Saved<T>& own : saved) kept.append(nb::cast(std::move(own)));
+  for (Saved<T>& one : saved) kept.append(nb::cast(std::move(one)));
   return kept;
 }
 

@@ -42,7 +42,7 @@ template <class T> class NetworkForward {
       SavedLayer<T>& layer = saved_.layers.emplace_back();
       layer.directions.resize(D_);
       layer.x = l ? nullptr : first_input_.data();
-      if (!writes_y(l)) layer.output = Buffer<T>(R_ * D_ * P_), layer.y = layer.output.data();
+      outputs_.push_back(make_output(l, layer));
       for (size_t d = 0; d < D_; d++) prepare_direction(l, d, h0, c0, reset, options);
     }
   }
@@ -51,6 +51,7 @@ template <class T> class NetworkForward {
     for (size_t l = 0; l < L_; l++) {
       for (ForwardCall<T>& call : calls_[l]) call.x = input_, call.tokens = l ? nullptr : tokens_;
       kernels_.forward(calls_[l].data(), static_cast<int>(D_), team_size());
+      if (!keeps_) saved_.layers[l].input = {};
       l + 1 < L_ ? hand_up(l) : finish_y();
     }
     for (size_t k = 0; k < K_; k++) {
@@ -77,12 +78,21 @@ template <class T> class NetworkForward {
   NewTensor y_, hn_, cn_;
   bool into_y_ = false;  // the kernels of the last layer write into y itself
   bool keeps_ = false;
-  Buffer<T> first_input_;
+  std::vector<T*> outputs_;  // of each layer, (R, D P)
+  Buffer<T> first_input_, in_turn_[2];
   const T* input_ = nullptr;  // of the layer at hand
   const int64_t* tokens_ = nullptr;
 
   bool lstm() const { return weights_.sizes[0].cell == CellKind::lstm; }
-  bool writes_y(size_t l) const { return l + 1 == L_ && into_y_; }
+
+  // Where the kernels of a layer write: into y, into what is kept, or, where nothing is, into one of two buffers in turn.
+  T* make_output(size_t l, SavedLayer<T>& layer) {
+    if (l + 1 == L_ && into_y_) return y_.data<T>();
+    Buffer<T>& rows = keeps_ ? layer.output : in_turn_[l % 2];
+    if (!rows) rows = Buffer<T>(R_ * D_ * P_);
+    if (keeps_) layer.y = rows.data();
+    return rows.data();
+  }
 
   // The first state of one direction, (B, width) in the order of the rows.
   void start(Buffer<T>& rows, const Tensor& state, size_t k, long width) const {
@@ -111,15 +121,14 @@ template <class T> class NetworkForward {
       direction.gates = Buffer<T>(lengths.gates), direction.cells = Buffer<T>(lengths.cells);
       direction.inner = Buffer<T>(lengths.inner), direction.norm = Buffer<T>(lengths.norm);
     }
-    T* rows = writes_y(l) ? y_.data<T>() : saved_.layers[l].output.data();
-    calls_[l].push_back({s, o, nullptr, nullptr, direction.h0.data(), direction.c0.data(), weights_.of[k], nullptr, rows + d * P_,
+    calls_[l].push_back({s, o, nullptr, nullptr, direction.h0.data(), direction.c0.data(), weights_.of[k], nullptr, outputs_[l] + d * P_,
                          static_cast<long>(D_) * P_, hn_.data<T>() + k * layout_.B * P_, lstm() ? cn_.data<T>() + k * layout_.B * H_ : nullptr,
                          direction.kept()});
   }
   // The output of a layer becomes the input of the one above: added, where both directions are, and masked.
   void hand_up(size_t l) {
-    SavedLayer<T>&layer = saved_.layers[l], &above = saved_.layers[l + 1];
-    input_ = layer.output.data();
+    SavedLayer<T>& above = saved_.layers[l + 1];
+    input_ = outputs_[l];
     if (saved_.sums || masks_[l]) above.input = Buffer<T>(R_ * width_);
     if (saved_.sums) add_halves(input_, above.input.data(), R_, P_), input_ = above.input.data();
     if (masks_[l]) multiply(input_, masks_[l], above.input.data(), R_ * width_), input_ = above.input.data();
@@ -128,7 +137,7 @@ template <class T> class NetworkForward {
   // y from the output of the last layer, where the kernels have not written it.
   void finish_y() {
     if (!y_ || into_y_) return;
-    const T* rows = saved_.layers.back().output.data();
+    const T* rows = outputs_.back();
     const bool padded = !layout_.rows_are_the_tensor();
     const Buffer<T> added(padded && saved_.sums ? R_ * P_ : 0);
     if (saved_.sums) {
