@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from backtime.errors import UsageError
-from backtime.insight.derivation import MOST_PATHS, Derivation, paths
+from backtime.insight.derivation import Derivation
 from backtime.insight.latex import latex_document
 from backtime.insight.network import LOSSES
 from backtime.insight.network_files import read_network
+from backtime.insight.question import MOST_PATHS, paths
 from backtime.insight.report import text_report, to_json
 
 DESCRIPTION = """\
@@ -25,7 +26,16 @@ examples:
   backtime derive --cell lstm --steps 3 --picture paths.svg --latex paths.tex
   backtime derive --weights runs/book-lstm-1 --text "once upon" --wrt Wh"""
 
-OF_RANDOM = ("cell", "layers", "hidden_size", "input_size", "output_size", "loss", "activation", "reset_after")
+OF_RANDOM = (
+    "cell",
+    "layers",
+    "hidden_size",
+    "input_size",
+    "output_size",
+    "loss",
+    "activation",
+    "reset_after",
+)
 WRONG = 1  # exit status when the terms do not add up
 
 
@@ -73,7 +83,7 @@ def _derive(options: dict[str, Any]) -> Derivation:
             raise UsageError("--text is given; expected it with --weights, a trained model")
         return paths(random.pop("cell", "rnn"), **question, **random, **sizes)
     if random:
-        option = next(iter(random)).replace("_", "-")
+        option = next(iter(random)).replace("_", "-").replace("reset-after", "reset-before")
         raise UsageError(f"--{option} cannot be combined with --weights, which has its own")
     at = question.get("at", "")
     step = int(at) if at.isdecimal() else None
@@ -84,7 +94,7 @@ def _add_question(group: Any) -> None:
     group.add_argument(
         "--wrt",
         metavar="NAME",
-        help="gradient with respect to: Wx, Wh, b, bx, bh (Wx2 is of layer 2), h0, c0 (h0:2), x_3 (default Wx)",
+        help="gradient by: Wx, Wh, b, bx, bh (Wx2: of layer 2), h0, c0 (h0:2), x_3 (default Wx)",
     )
     group.add_argument(
         "--at", metavar="STEP", help="step of the loss: a number, or a name of the last step (default t+1)"
@@ -99,7 +109,9 @@ def _add_network(group: Any) -> None:
     group.add_argument("--layers", type=int, metavar="N", help="layers, one above the other (default 2)")
     group.add_argument("--steps", type=int, metavar="N", help="time steps (default 2)")
     group.add_argument("--loss", choices=LOSSES, help="loss, with its output unit (default squared-error)")
-    group.add_argument("--activation", choices=("tanh", "relu", "sigmoid", "identity"), help="of the rnn cell")
+    group.add_argument(
+        "--activation", choices=("tanh", "relu", "sigmoid", "identity"), help="of the rnn cell"
+    )
     group.add_argument(
         "--reset-before", action="store_false", dest="reset_after", help="gru: reset gate before the product"
     )

@@ -31,9 +31,11 @@ def gradient_by_backpropagation(network: Network, wrt: Wrt, at: int) -> Array:
         dx, dstate, dweights = layer.backward(tapes[number - 1], dy, None)
         assert dx is not None  # the input is no integers
         dy = dx
+    found: Array
     if wrt.kind == "x":
-        return dy[(wrt.step or 1) - 1, 0]
-    if wrt.kind in ("h0", "c0"):
-        return dstate[STATE[network.cell].index(wrt.kind[0])][0]
-    found: Array = getattr(dweights, wrt.kind)
+        found = dy[(wrt.step or 1) - 1, 0]
+    elif wrt.kind in ("h0", "c0"):
+        found = dstate[STATE[network.cell].index(wrt.kind[0])][0]
+    else:
+        found = getattr(dweights, wrt.kind)
     return found

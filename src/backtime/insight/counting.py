@@ -43,7 +43,7 @@ def _to_state(cell: str, d: int, k: int) -> int:
     if cell == "lstm":
         return sum(comb(b + d, d) * _cell_line(b + d, k - b) for b in range(k + 1))
     back, down = {"rnn": (1, 1), "gru": (4, 3)}[cell]
-    return comb(k + d, d) * back**k * down**d
+    return comb(k + d, d) * int(back**k * down**d)
 
 
 def _to_gates(cell: str, d: int, k: int) -> int:
@@ -56,5 +56,5 @@ def _to_gates(cell: str, d: int, k: int) -> int:
 def _cell_line(n: int, m: int) -> int:
     """The coefficient of x^m in A(x)^n: n ways from an ``h`` to a gate, m steps along cell lines in all."""
     if m == 0:
-        return 4**n
-    return sum(comb(n, j) * 3**j * comb(j - 1 + m, m) for j in range(1, n + 1))
+        return int(4**n)
+    return sum(comb(n, j) * int(3**j) * comb(j - 1 + m, m) for j in range(1, n + 1))

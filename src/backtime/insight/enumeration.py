@@ -19,7 +19,7 @@ def routes(graph: Graph) -> Iterator[Route]:
 
 def routes_to(graph: Graph, end: Node) -> Iterator[Route]:
     """Every path from the loss to ``end``: depth first, in the order of ``graph.sources``."""
-    useful = _leading_to(graph, end)
+    ways = _ways_to(graph, end)  # so that no walk is in vain
     route, choices = [graph.loss], [iter(graph.sources(graph.loss))]
     while choices:
         node = next(choices[-1], None)
@@ -28,15 +28,38 @@ def routes_to(graph: Graph, end: Node) -> Iterator[Route]:
             route.pop()
         elif node == end:
             yield (*route, end)
-        elif node in useful:
+        elif node in ways:
             route.append(node)
             choices.append(iter(graph.sources(node)))
 
 
-def _leading_to(graph: Graph, end: Node) -> set[Node]:
-    """The nodes from which ``end`` can be reached, so that no walk is in vain."""
-    useful = {end}
+def route_number(graph: Graph, number: int) -> Route:
+    """The path that ``routes`` gives as number 1, 2, ..., found without those before it."""
+    left = number - 1
+    for end in graph.ends():
+        ways = _ways_to(graph, end)
+        if left < ways.get(graph.loss, 0):
+            return _walk(graph, end, ways, left)
+        left -= ways.get(graph.loss, 0)
+    raise IndexError(f"there is no path number {number}")
+
+
+def _walk(graph: Graph, end: Node, ways: dict[Node, int], left: int) -> Route:
+    """The path to ``end`` that has ``left`` others before it."""
+    route = [graph.loss]
+    while route[-1] != end:
+        for source in graph.sources(route[-1]):
+            if left < ways.get(source, 0):
+                route.append(source)
+                break
+            left -= ways.get(source, 0)
+    return tuple(route)
+
+
+def _ways_to(graph: Graph, end: Node) -> dict[Node, int]:
+    """How many paths lead from a node to ``end``; a node from which none does is not in it."""
+    ways = {end: 1}
     for node in reversed(list(graph.backward_order())):
-        if any(source in useful for source in graph.sources(node)):
-            useful.add(node)
-    return useful
+        if found := sum(ways.get(source, 0) for source in graph.sources(node)):
+            ways[node] = found
+    return ways

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Node(NamedTuple):
-    """A quantity: ``letter`` of ``layer`` 1..L (0 for E, y and x) at ``step`` 1..T (0 for the first state)."""
+    """``letter`` of ``layer`` 1..L (0 for E, y and x) at ``step`` 1..T (0 for the first state)."""
 
     letter: str
     layer: int
@@ -48,6 +48,7 @@ CELLS = {
         ("i", "f", "g", "o"),
     ),
 }
+WEIGHTS = ("Wx", "Wh", "bx", "bh")
 STATE = {"rnn": ("h",), "gru": ("h",), "lstm": ("h", "c")}
 
 
@@ -76,7 +77,7 @@ class Graph:
 
     def sources(self, node: Node) -> list[Node]:
         """What ``node`` is computed from: within its step, then below it, then the step before."""
-        letter, layer, step = node
+        letter, _, step = node
         if letter == "E":
             return [Node("y", 0, step)]
         if letter == "y":
@@ -89,7 +90,7 @@ class Graph:
         (letter, layer, step), cell = node, CELLS[self.cell]
         yield from (Node(inner, layer, step) for inner in cell.inner[letter])
         if letter in cell.gates:
-            if self.wrt.kind in ("Wx", "Wh", "bx", "bh") and self.wrt.layer == layer:
+            if self.wrt.kind in WEIGHTS and self.wrt.layer == layer:
                 yield Node(self.wrt.kind, layer, step)
             yield Node("h", layer - 1, step) if layer > 1 else Node("x", 0, step)
             yield Node("h", layer, step - 1)

@@ -6,7 +6,8 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from backtime.files import atomic_write
-from backtime.insight.derivation import Derivation, Path
+from backtime.insight.derivation import Derivation
+from backtime.insight.records import Path
 from backtime.insight.report import verdict
 from backtime.reference.weights import Array
 

@@ -11,7 +11,11 @@ from backtime.kernels import GATES
 from backtime.reference.checks import check_call, check_head
 from backtime.reference.weights import Array, Weights
 
-LOSSES = {"squared-error": "linear", "cross-entropy": "softmax", "binary-cross-entropy": "sigmoid"}  # and unit
+LOSSES = {
+    "squared-error": "linear",
+    "cross-entropy": "softmax",
+    "binary-cross-entropy": "sigmoid",
+}  # and unit
 LARGEST_SIZE = 4096  # of a random network
 
 
@@ -44,6 +48,8 @@ class Network:
         """Bring every array to float64 and check that all fit each other."""
         _choice("cell", self.cell, STATE)
         _choice("loss", self.loss, LOSSES)
+        if not isinstance(self.layers, (list, tuple)) or not self.layers:
+            raise UsageError("layers is empty; expected a list with the weights of at least one")
         put = object.__setattr__  # the dataclass is frozen, this is its birth
         put(self, "layers", [_plain(weights) for weights in self.layers])
         for name in ("Wy", "by", "x"):
@@ -69,19 +75,25 @@ class Network:
         parts = STATE[self.cell]
         if self.state is None:
             return [tuple(np.zeros(w.Wh.shape[1]) for _ in parts) for w in self.layers]
-        if len(self.state) != len(self.layers) or any(len(own) != len(parts) for own in self.state):
+        given = self.state if isinstance(self.state, (list, tuple)) else []
+        fits = [len(own) == len(parts) for own in given if isinstance(own, (list, tuple))]
+        if fits != [True] * len(self.layers) or len(given) != len(fits):
             expected = " and ".join(f"{part}0" for part in parts)
             raise UsageError(f"state does not fit; expected for each of {len(self.layers)} layers {expected}")
-        return [tuple(_floats("state", part) for part in own) for own in self.state]
+        return [tuple(_floats("state", part) for part in own) for own in given]
 
     def _check(self) -> None:
-        if not self.layers:
-            raise UsageError("layers is empty; expected the weights of at least one")
         if self.x.ndim != 2 or not self.T:
             raise UsageError(f"x has shape {self.x.shape}; expected (T, I), T from 1")
+        first = self.layers[0].Wx
+        if first.ndim == 2 and first.shape[1] != self.x.shape[1]:
+            raise UsageError(f"x has shape {self.x.shape}; expected (T, I) = ({self.T}, {first.shape[1]})")
         below = self.x[:, None]  # (T, 1, I)
-        for weights, own in zip(self.layers, self.state or [], strict=True):
-            check_call(self.cell, below, tuple(part[None] for part in own), weights, self.options)
+        for number, (weights, own) in enumerate(zip(self.layers, self.state or [], strict=True), 1):
+            try:
+                check_call(self.cell, below, tuple(part[None] for part in own), weights, self.options)
+            except UsageError as error:
+                raise UsageError(f"layer {number}: {error}") from error
             below = np.zeros((self.T, 1, weights.Wh.shape[1]))
         check_head(below[0], self.Wy, self.by, self.target[None], unit=LOSSES[self.loss])
 
@@ -111,7 +123,8 @@ def random_network(
     random, H, rows = np.random.default_rng(seed), hidden_size, GATES[cell] * hidden_size
 
     def weight(*shape: int) -> Array:
-        return random.uniform(-1, 1, shape) / np.sqrt(H)
+        drawn: Array = random.uniform(-1, 1, shape) / np.sqrt(H)
+        return drawn
 
     widths = [input_size] + [H] * (layers - 1)
     return Network(
@@ -142,7 +155,7 @@ def _random_target(random: np.random.Generator, loss: str, V: int) -> Any:
 
 
 def _choice(name: str, value: Any, choices: Any) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise UsageError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
 
 
@@ -161,4 +174,7 @@ def _plain(weights: Any) -> Weights:
         raise UsageError(f"layers holds a {type(weights).__name__}; expected Weights(Wx, Wh, bx, bh)")
     if further := [name for name in weights._fields[4:] if getattr(weights, name) is not None]:
         raise UsageError(f"{further[0]} is given; expected the plain cell, Weights(Wx, Wh, bx, bh)")
-    return Weights(*(_floats(name, getattr(weights, name)) for name in weights._fields[:4]))
+    found = Weights(*(_floats(name, getattr(weights, name)) for name in weights._fields[:4]))
+    if found.Wh.ndim != 2:
+        raise UsageError(f"Wh has shape {found.Wh.shape}; expected (G*H, H)")
+    return found

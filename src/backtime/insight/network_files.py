@@ -63,7 +63,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
 
 
 def network_from_json(value: Any) -> Network:
-    """The network of ``network_to_json``'s value; ``state``, ``loss``, ``options`` and biases may be absent."""
+    """The network of ``network_to_json``'s value; state, loss, options and biases may be absent."""
     if not isinstance(value, dict):
         raise UsageError(f"the network is {str(value)[:40]!r}; expected an object")
     known = ("cell", "layers", "Wy", "by", "x", "target", "state", "loss", "options")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backtime.errors import UsageError
-from backtime.insight.graph import Node
+from backtime.insight.graph import WEIGHTS, Node
 
 LETTERS = ("E", "y", "x", "h", "c", "i", "f", "g", "o", "r", "z", "n", "Wx", "Wh", "bx", "bh", "b")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}")
@@ -42,16 +42,16 @@ class Notation:
 
     def text(self, node: Node) -> str:
         """A node as text: ``S_{t+1}``, ``c2_t``, ``Wx``."""
-        if node.letter in ("Wx", "Wh", "bx", "bh"):
+        if node.letter in WEIGHTS:
             return self._letter(node.letter)
         step = self.step(node.step)
         return f"{self._name(node)}_{step if len(step) == 1 else f'{{{step}}}'}"
 
     def latex(self, node: Node) -> str:
         """A node as LaTeX: ``S_{t+1}``, ``c^{(2)}_{t}``, ``W_x``."""
-        if node.letter in ("Wx", "Wh", "bx", "bh"):
+        if node.letter in WEIGHTS:
             name = self._letter(node.letter)
-            return name if name != node.letter else f"{name[0]}_{{{name[1]}}}"
+            return f"{name[0]}_{{{name[1]}}}" if name == node.letter else _one_word(name)
         return f"{self._latex_name(node)}_{{{self.step(node.step)}}}"
 
     def factor(self, node: Node, source: Node) -> str:
@@ -75,8 +75,12 @@ class Notation:
     def _latex_name(self, node: Node) -> str:
         own = self.states[node.layer - 1] if node.letter == "h" and self.states else None
         name = own or self._letter(node.letter)
-        written = name if len(name) == 1 else rf"\mathit{{{name}}}"
+        written = _one_word(name)
         return written if own or self.layers == 1 or not node.layer else f"{written}^{{({node.layer})}}"
+
+
+def _one_word(name: str) -> str:
+    return name if len(name) == 1 else rf"\mathit{{{name}}}"
 
 
 def parse_names(names: str | Sequence[str], layers: int) -> tuple[list[str], dict[str, str]]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from backtime.insight.graph import CELLS, STATE, Node
 from backtime.insight.network import Network
-from backtime.reference.activations import activation, d_sigmoid, d_tanh, sigmoid
+from backtime.insight.output import output_and_loss
+from backtime.reference.activations import activation, d_sigmoid, d_tanh
 from backtime.reference.dense import CELLS as REFERENCE
 from backtime.reference.weights import Array
 
@@ -54,7 +55,9 @@ class Values:
         self.network = network
         self._found: dict[Node, Array] = {}
         self._run(at)
-        self._head(at)
+        h = self[Node("h", len(network.layers), at)]
+        self._output = output_and_loss(network, h)
+        self._found |= {Node("y", 0, at): self._output.y, Node("E", 0, at): np.array([self._output.E])}
 
     def __getitem__(self, node: Node) -> Array:
         """The value of a node."""
@@ -79,37 +82,15 @@ class Values:
         """What a layer reads at step ``t``."""
         return Node("h", layer - 1, t) if layer > 1 else Node("x", 0, t)
 
-    def _head(self, at: int) -> None:
-        """``y``, ``E`` and their two derivatives. Together these are ``(y - t) Wy``, docs/losses.md."""
-        network = self.network
-        z = self[Node("h", len(network.layers), at)] @ network.Wy.T + network.by  # (V,)
-        t = network.target
-        if network.loss == "squared-error":
-            y, slope, self._dE_dy = z, network.Wy, z - t
-            E = 0.5 * ((z - t) ** 2).sum()
-        elif network.loss == "cross-entropy":
-            e = np.exp(z - z.max())
-            y = e / e.sum()
-            slope = y[:, None] * (network.Wy - y @ network.Wy)  # (diag(y) - y^T y) Wy
-            self._dE_dy = np.where(np.arange(len(y)) == t, -1 / y[t], 0)
-            E = np.log(e.sum()) - (z - z.max())[t]
-        else:
-            y, rest = sigmoid(z), sigmoid(-z)  # rest is 1 - y with all its digits
-            slope = (y * rest)[:, None] * network.Wy
-            self._dE_dy = (1 - t) / rest - t / y
-            E = (np.maximum(z, 0) - t * z + np.log1p(np.exp(-np.abs(z)))).sum()
-        self._dy_dh = slope
-        self._found |= {Node("y", 0, at): y, Node("E", 0, at): np.array([E])}
-
     def partial(self, node: Node, source: Node) -> Partial:
         """d node / d source, an edge of the graph that is not the use of a weight."""
         if node.letter == "E":
-            return Partial(W=self._dE_dy[None])
+            return Partial(W=self._output.dE_dy[None])
         if node.letter == "y":
-            return Partial(W=self._dy_dh)
+            return Partial(W=self._output.dy_dh)
         if node.letter in CELLS[self.network.cell].gates and source.letter in ("h", "x"):
             if source == Node("h", node.layer, node.step - 1):
-                return self._through_Wh(node)
+                return Partial(*self._through_Wh(node))
             return Partial(self._slope(node), self._rows("Wx", node))
         return self._in_lstm(node, source) if self.network.cell == "lstm" else self._in_gru(node, source)
 
@@ -117,11 +98,10 @@ class Values:
         """d node / d weight: ``node`` is a gate, ``kind`` Wx, Wh, bx or bh."""
         if kind in ("Wx", "bx"):
             return Use(self._slope(node), self[self.below(node.layer, node.step)] if kind == "Wx" else None)
-        partial = self._through_Wh(node)
+        slope, _, scale = self._through_Wh(node)
         before = self._before("h", node)
-        met = before if partial.right is None else partial.right * before
-        assert partial.left is not None
-        return Use(partial.left, met if kind == "Wh" else None)
+        met = before if scale is None else scale * before
+        return Use(slope, met if kind == "Wh" else None)
 
     def rows(self, node: Node) -> slice:
         """The rows of the stacked weights that belong to a gate."""
@@ -146,15 +126,15 @@ class Values:
             return activation(self.network.options.get("activation", "tanh")).df(value)
         return d_tanh(value) if node.letter in "gn" else d_sigmoid(value)
 
-    def _through_Wh(self, node: Node) -> Partial:  # noqa: N802 - the alphabet's name
-        """From a gate to h_{t-1}."""
+    def _through_Wh(self, node: Node) -> tuple[Array, Array, Array | None]:  # noqa: N802 - the alphabet's name
+        """From a gate to h_{t-1}: left, W and right of the partial derivative."""
         slope, Wh = self._slope(node), self._rows("Wh", node)
         if node.letter != "n":
-            return Partial(slope, Wh)
+            return slope, Wh, None
         r = self._inner("r", node)
         if self.network.options.get("reset_after", True):  # n = tanh(.. + r * (Wh_n h + bh_n))
-            return Partial(slope * r, Wh)
-        return Partial(slope, Wh, r)  # n = tanh(.. + Wh_n (r * h) + bh_n)
+            return slope * r, Wh, None
+        return slope, Wh, r  # n = tanh(.. + Wh_n (r * h) + bh_n)
 
     def _in_lstm(self, node: Node, source: Node) -> Partial:
         tanh_c = np.tanh(self._inner("c", node))

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from backtime.insight.derivation import Derivation, Group, Path
+from backtime.insight.derivation import Derivation
 from backtime.insight.network_files import network_to_json
+from backtime.insight.records import Group, Path
 from backtime.reference.weights import Array
 
 MOST_PRINTED = 12  # entries of a matrix on one line of the table
@@ -81,10 +82,15 @@ def _lines(found: Derivation, factors: bool) -> Iterator[str]:
     if found.paths:
         yield from formulas(found.paths)
         yield ""
-        yield from _table(["path", "lag", "norm", "share", "value"], [_row(found, p) for p in _numbered(found)])
+        yield from _table(
+            ["path", "lag", "norm", "share", "value"], [_row(found, p) for p in _numbered(found)]
+        )
         yield ""
     elif found.count:
         yield f"More than --max-paths {found.most}: not listed one by one; each sum is exact all the same."
+        yield ""
+    else:
+        yield "No path: what comes after the loss cannot change it."
         yield ""
     if factors:
         yield from _factors(found)

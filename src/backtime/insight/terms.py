@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtime.insight.graph import Graph, Node
-from backtime.insight.partials import Use, Values
+from backtime.insight.partials import Values
 from backtime.reference.weights import Array
 
 
@@ -35,11 +35,15 @@ class Term:
     @property
     def norm(self) -> float:
         """The square root of the sum of all squares (Frobenius)."""
-        return float(np.sqrt(sum((dz @ dz) * (1.0 if met is None else met @ met) for _, dz, met in self.parts)))
+        return float(
+            np.sqrt(sum((dz @ dz) * (1.0 if met is None else met @ met) for _, dz, met in self.parts))
+        )
 
     def along(self, direction: Array) -> float:
         """The inner product with ``direction``, an array of the parameter's shape."""
-        found = (dz @ (direction[rows] if met is None else direction[rows] @ met) for rows, dz, met in self.parts)
+        found = (
+            dz @ (direction[rows] if met is None else direction[rows] @ met) for rows, dz, met in self.parts
+        )
         return float(sum(found))
 
     @property
@@ -68,8 +72,10 @@ def term_of(values: Values, graph: Graph, end: Node, arrived: list[tuple[Node, A
         for node, v in arrived:
             total += values.partial(node, end).back(v)
         return Term(total.shape, [(slice(None), total, None)])
-    uses: list[tuple[Node, Array, Use]] = [(node, v, values.use(node, end.letter)) for node, v in arrived]
-    parts = [(values.rows(node), v * use.slope, use.met) for node, v, use in uses]
+    parts: list[tuple[slice, Array, Array | None]] = []
+    for node, v in arrived:
+        use = values.use(node, end.letter)
+        parts.append((values.rows(node), v * use.slope, use.met))
     return Term(shape_of(values, graph), parts)
 
 
