@@ -1,8 +1,10 @@
 """``backtime derive``: what is printed, the JSON, LaTeX that compiles, pictures, one-line refusals."""
 
 import json
+import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -94,6 +96,16 @@ def test_factors_are_printed_with_their_numbers(capsys: pytest.CaptureFixture[st
     for line, term in zip(out.splitlines()[2:4], terms, strict=True):
         product = np.prod([number[name] for name in line.split()])
         assert product == pytest.approx(float(term), abs=2e-5)  # printed with five decimals
+
+
+def test_states_by_layer_and_lag(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--layers", 3, "--steps", 5, "--at", 4, "--names", "A,B,C")
+    out, states = printed(capsys, *words, "--states"), as_json(capsys, *words)["states"]
+    rows = re.findall(r"(?m)^ +([ABC]) +(\d) +(\d+) +(\S+)$", out)
+    assert rows == [
+        ("ABC"[s["layer"] - 1], str(s["lag"]), str(s["count"]), f"{s['norm']:.6g}") for s in states
+    ]
+    assert [int(row[2]) for row in rows] == [math.comb(k + d, d) for d in range(3) for k in range(4)]
 
 
 # A trained model.
@@ -218,6 +230,50 @@ def test_a_picture_shows_the_path_it_is_asked_for() -> None:
 
 def hex_rgba(colour: str) -> tuple[float, ...]:
     return (*(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)), 1.0)
+
+
+# The page docs/gradient-through-time.md.
+
+PAGE = Path(__file__).parents[1] / "docs" / "gradient-through-time.md"
+
+
+def desk(folder: Path) -> None:
+    """What the commands of the page speak of."""
+    (folder / "two-layers.json").write_text((PAGE.parent / "pictures" / "two-layers.json").read_text())
+    config = LanguageConfig("lstm", 6, 2, 27)
+    random = np.random.default_rng(1)
+    tensors = {name: random.standard_normal(shape) for name, shape in config.shapes().items()}
+    (folder / "runs/book-lstm-1/best").mkdir(parents=True)
+    vocabulary = Vocabulary("char", ["O", *" abcdefghijklmnopqrstuvwxy"])
+    write_model(folder / "runs/book-lstm-1/best/model.safetensors", config, vocabulary, tensors)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_the_numbers_that_it_speaks_of() -> None:
+    assert blocks("json") == [(PAGE.parent / "pictures" / "two-layers.json").read_text()]
+
+
+def test_every_command_of_the_page_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    desk(tmp_path)
+    commands = [shlex.split(line, comments=True) for line in "".join(blocks("sh")).splitlines()]
+    assert len(commands) == 10
+    for words in commands:
+        assert words[:2] == ["backtime", "derive"] and printed(capsys, *words[2:])
+
+
+def test_the_page_shows_what_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    desk(tmp_path)
+    shown = [block.partition("\n") for block in re.findall(r"(?ms)^```\n(\$ .*?)^```", PAGE.read_text())]
+    assert len(shown) == 2
+    for command, _, output in shown:
+        assert command.startswith("$ backtime derive ")
+        out = printed(capsys, *shlex.split(command)[3:])
+        head, dots, _ = output.partition("...\n")
+        assert out.startswith(head) if dots else out == output
 
 
 # Faults and refusals.

@@ -12,7 +12,7 @@ import torch
 
 from backtime import UsageError
 from backtime.insight import Network, enumeration, paths
-from backtime.insight.counting import count_by_walking, count_to
+from backtime.insight.counting import count_by_walking, count_to, law
 from backtime.insight.graph import Graph, Node, Wrt
 from backtime.insight.network import random_network
 from backtime.insight.partials import Partial, Values
@@ -314,6 +314,12 @@ def test_too_many_to_list(cell: str) -> None:
     assert found.count > 10_000 and found.paths == [] and len(found.groups) == 40
     assert found.adds_up and sum(group.count for group in found.groups) == found.count
     assert "The 40 groups add up" in text_report(found)
+    if cell != "lstm":
+        closed = (
+            law(found.graph).replace("C(k + 3, 3)", "comb(k + 3, 3)").replace("^", "**").replace(" 4", "*4")
+        )
+        for group in found.groups:
+            assert eval(closed.replace(" 3**", "*3**"), {"comb": comb, "k": group.lag}) == group.count
     assert found.first(3)[0].lag == 0  # and the first few can be had all the same
     assert to_json(found)["paths"] == [] and to_json(found)["count"] == found.count
 

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if options.get("json"):
         print(json.dumps(to_json(found)))
     else:
-        sys.stdout.write(text_report(found, options.get("factors", False)))
+        sys.stdout.write(text_report(found, options.get("factors", False), options.get("states", False)))
     return 0 if found.adds_up else WRONG
 
 
@@ -135,6 +135,7 @@ def _add_output(group: Any) -> None:
         help=f"list no more than this; count and sum the rest (default {MOST_PATHS})",
     )
     group.add_argument("--factors", action="store_true", help="print the value of every partial derivative")
+    group.add_argument("--states", action="store_true", help="print dE/dh of every state, by layer and lag")
     group.add_argument("--latex", type=Path, metavar="FILE", help="write a LaTeX document")
     group.add_argument(
         "--picture",

@@ -38,6 +38,16 @@ def count_to(graph: Graph, end: Node) -> int:
     return _to_gates(cell, d, graph.at - end.step) if end.step <= graph.at else 0
 
 
+def law(graph: Graph) -> str:
+    """The closed form for the paths that end at a weight, in the letter k of the lag."""
+    d = graph.layers - graph.wrt.layer
+    if graph.cell == "lstm":
+        orders = f"C(b + {d}, {d}) " if d else ""
+        return f"sum over b of {orders}[x^(k - b)] A^(b + {d + 1}), A = (4 - x) / (1 - x)"
+    orders, ways = f"C(k + {d}, {d})" if d else "", f"4^k 3^{d + 1}" if graph.cell == "gru" else ""
+    return " ".join(filter(None, (orders, ways))) or "1"
+
+
 def _to_state(cell: str, d: int, k: int) -> int:
     """Paths to ``h``, d layers down and k steps back."""
     if cell == "lstm":

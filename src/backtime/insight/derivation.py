@@ -13,7 +13,7 @@ from backtime.insight.enumeration import Route, route_number, routes
 from backtime.insight.graph import WEIGHTS, Graph, Node
 from backtime.insight.network import Network
 from backtime.insight.notation import Notation
-from backtime.insight.partials import Partial, Use, Values
+from backtime.insight.partials import Partial, Values
 from backtime.insight.records import Factor, Group, Path, StateGradient
 from backtime.insight.terms import gradients, shape_of, term_of, total_at
 from backtime.reference.weights import Array
@@ -31,6 +31,7 @@ class Derivation:
         """Run the network forward; everything else is computed when it is asked for."""
         self.network, self.graph, self.notation, self.most = network, graph, notation, most
         self.values = Values(network, graph.at)
+        self._factors: dict[tuple[Node, Node], Factor] = {}
 
     @cached_property
     def count(self) -> int:
@@ -120,18 +121,18 @@ class Derivation:
         return list(islice(self, number))
 
     def _path(self, nodes: Route) -> Path:
+        factors = [self._factor(node, source) for node, source in pairwise(nodes)]
         v: Array = np.ones(1)  # dE/dE
-        factors = []
-        for node, source in pairwise(nodes):
-            local = self._local(node, source)
-            text, latex = self.notation.factor(node, source), self.notation.latex_factor(node, source)
-            factors.append(Factor(text, latex, local))
-            if source != nodes[-1] and isinstance(local, Partial):
-                v = local.back(v)
+        for local in (factor.local for factor in factors[:-1]):
+            v = local.back(v) if isinstance(local, Partial) else v  # a use is the last factor, if any
         term = term_of(self.values, self.graph, nodes[-1], [(nodes[-2], v)])
         return Path(nodes, self.graph.at - nodes[-1].step, factors, term)
 
-    def _local(self, node: Node, source: Node) -> Partial | Use:
-        if source.letter in WEIGHTS:
-            return self.values.use(node, source.letter)
-        return self.values.partial(node, source)
+    def _factor(self, node: Node, source: Node) -> Factor:
+        """The partial derivative on an edge; edges are few where paths are many, so it is kept."""
+        if (node, source) not in self._factors:
+            text, latex = self.notation.factor(node, source), self.notation.latex_factor(node, source)
+            weight = source.letter in WEIGHTS
+            local = self.values.use(node, source.letter) if weight else self.values.partial(node, source)
+            self._factors[node, source] = Factor(text, latex, local)
+        return self._factors[node, source]

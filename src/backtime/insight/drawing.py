@@ -102,7 +102,8 @@ def _panels(found: Derivation, paths: list[tuple[int, Path]]) -> Any:
 
 def _title(found: Derivation) -> str:
     graph = found.graph
-    gradient = found.notation.latex_factor(graph.loss, graph.ends()[0]).replace(r"\frac", r"\dfrac")
+    loss, end = (found.notation.latex(node) for node in (graph.loss, graph.ends()[0]))
     kind, layer, _ = graph.wrt
     own = "" if kind == "x" else f" of layer {layer}"
-    return f"${gradient}${own}, {graph.cell}: {found.count:,} path{'' if found.count == 1 else 's'}"
+    plural = "" if found.count == 1 else "s"
+    return rf"$\partial {loss} / \partial {end}${own}, {graph.cell}: {found.count:,} path{plural}"

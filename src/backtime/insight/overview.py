@@ -6,6 +6,7 @@ import numpy as np
 
 from backtime.insight.derivation import Derivation
 
+DARK = 0.65  # of the way up the colours: from here on the writing is white
 MOST_WRITTEN = 20  # lags with the number of paths written into their field
 
 
@@ -27,7 +28,7 @@ def draw_overview(found: Derivation) -> Any:
     figure.colorbar(image, ax=axes, label="norm of dE/dh")
     if graph.at <= MOST_WRITTEN:
         for (row, column), count in np.ndenumerate(counts):
-            dark = norms[row, column] > np.sqrt(least * max(norms.max(), least))
+            dark = norms[row, column] > least ** (1 - DARK) * max(norms.max(), least) ** DARK
             text: dict[str, Any] = {
                 "ha": "center",
                 "va": "center",

@@ -92,6 +92,8 @@ class Panel:
             self._label(x + 0.14, y, text, "left", "center")
         else:
             across = 0.42 / hypot(start[0] - end[0], start[1] - end[1])
+            if node.step == source.step and start[0] < end[0]:  # outside of what comes next
+                across = -across
             x, y = x - (start[1] - end[1]) * across, y + (start[0] - end[0]) * across
             self._label(x, y, text, "center", "center")
 

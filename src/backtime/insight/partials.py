@@ -17,6 +17,10 @@ from backtime.reference.dense import CELLS as REFERENCE
 from backtime.reference.weights import Array
 
 
+# What a step of the reference returns beside the state; ``m`` is Wh_n h + bh_n, or r h.
+WITHIN = {"rnn": (), "gru": ("r", "z", "n", "m"), "lstm": ("i", "f", "g", "o")}
+
+
 class Partial(NamedTuple):
     """``diag(left) W diag(right)``; None stands for the identity."""
 
@@ -75,7 +79,7 @@ class Values:
                 below = found[self.below(layer, t)][None]
                 state, *inner = step(below, state, weights, **network.options)
                 found |= {Node(s, layer, t): a[0] for s, a in zip(STATE[network.cell], state, strict=True)}
-                names = {"rnn": (), "gru": ("r", "z", "n", "m"), "lstm": ("i", "f", "g", "o")}[network.cell]
+                names = WITHIN[network.cell]
                 found |= {Node(s, layer, t): a[0] for s, a in zip(names, inner, strict=False)}
 
     def below(self, layer: int, t: int) -> Node:

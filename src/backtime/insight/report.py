@@ -6,18 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from backtime.insight.counting import law
 from backtime.insight.derivation import Derivation
+from backtime.insight.graph import WEIGHTS
 from backtime.insight.network_files import network_to_json
-from backtime.insight.records import Group, Path
+from backtime.insight.records import Group, Path, StateGradient
 from backtime.reference.weights import Array
 
-MOST_PRINTED = 12  # entries of a matrix on one line of the table
+MOST_PRINTED = 16  # entries of a matrix on one line of the table
 MOST_IN_JSON = 1000  # entries of a matrix, and numbers of the network
 
 
-def text_report(found: Derivation, factors: bool = False) -> str:
-    """Formulas, values, groups, and whether they add up; with ``factors`` every partial derivative."""
-    return "\n".join(_lines(found, factors)) + "\n"
+def text_report(found: Derivation, factors: bool = False, states: bool = False) -> str:
+    """Formulas, values, groups, and whether they add up.
+
+    With ``factors`` every partial derivative; with ``states`` dE/dh by layer and lag.
+    """
+    return "\n".join(_lines(found, factors, states)) + "\n"
 
 
 def formulas(paths: Sequence[Path]) -> list[str]:
@@ -67,6 +72,7 @@ def to_json(found: Derivation) -> dict[str, Any]:
     return head | {
         "paths": [_path_json(found, path) for path in found.paths],
         "groups": [_term_json(found, g) | {"layer": g.layer, "count": g.count} for g in found.groups],
+        "states": [_state_json(state) for state in found.states],
         "gradient": _array(found.gradient),
         "gradient_norm": float(np.linalg.norm(found.gradient)),
         "difference": found.difference,
@@ -76,18 +82,20 @@ def to_json(found: Derivation) -> dict[str, Any]:
     }
 
 
-def _lines(found: Derivation, factors: bool) -> Iterator[str]:
+def _lines(found: Derivation, factors: bool, states: bool) -> Iterator[str]:
     yield title(found)
     yield ""
     if found.paths:
         yield from formulas(found.paths)
         yield ""
-        yield from _table(
-            ["path", "lag", "norm", "share", "value"], [_row(found, p) for p in _numbered(found)]
-        )
+        names = ["path", "lag", "norm", "share"] + ["value"] * (found.gradient.size <= MOST_PRINTED)
+        rows = [_row(found, number, path)[: len(names)] for number, path in enumerate(found.paths, 1)]
+        yield from _table(names, rows)
         yield ""
     elif found.count:
         yield f"More than --max-paths {found.most}: not listed one by one; each sum is exact all the same."
+        if found.graph.wrt.kind in WEIGHTS:
+            yield f"Paths of lag k: {law(found.graph)}"
         yield ""
     else:
         yield "No path: what comes after the loss cannot change it."
@@ -97,6 +105,12 @@ def _lines(found: Derivation, factors: bool) -> Iterator[str]:
     rows = [[str(g.layer), str(g.lag), f"{g.count:,}", *_size(found, g)] for g in found.groups]
     yield from _table(["layer", "lag", "paths", "norm", "share"], rows)
     yield ""
+    if states:
+        rows = [
+            [found.notation.state(s.layer), str(s.lag), f"{s.count:,}", f"{s.norm:.6g}"] for s in found.states
+        ]
+        yield from _table(["state", "lag", "paths", "norm of dE/dh"], rows)
+        yield ""
     yield f"{_gradient_sign(found)}, norm {np.linalg.norm(found.gradient):.6g}{_value(found.gradient, ' = ')}"
     yield verdict(found)
 
@@ -105,12 +119,7 @@ def _gradient_sign(found: Derivation) -> str:
     return found.notation.factor(found.graph.loss, found.graph.ends()[0])
 
 
-def _numbered(found: Derivation) -> Iterator[tuple[int, Path]]:
-    return enumerate(found.paths, 1)
-
-
-def _row(found: Derivation, numbered: tuple[int, Path]) -> list[str]:
-    number, path = numbered
+def _row(found: Derivation, number: int, path: Path) -> list[str]:
     return [str(number), str(path.lag), *_size(found, path), _value(path.value)]
 
 
@@ -122,7 +131,8 @@ def _size(found: Derivation, part: Path | Group) -> list[str]:
 def _value(value: Array, before: str = "") -> str:
     if value.size > MOST_PRINTED:
         return ""
-    return before + " ".join(np.array2string(value, precision=5, separator=", ").split())
+    digits: Any = {"float_kind": "{:.5g}".format}
+    return before + " ".join(np.array2string(value, separator=", ", formatter=digits).split())
 
 
 def _table(names: list[str], rows: list[list[str]]) -> Iterator[str]:
@@ -157,6 +167,10 @@ def _term_json(found: Derivation, part: Path | Group) -> dict[str, Any]:
         "share": found.share(part),
         "value": _array(part.value) if found.gradient.size <= MOST_IN_JSON else None,
     }
+
+
+def _state_json(state: StateGradient) -> dict[str, Any]:
+    return {"layer": state.layer, "lag": state.lag, "count": state.count, "norm": state.norm}
 
 
 def _array(value: Array) -> Any:
