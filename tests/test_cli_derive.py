@@ -17,14 +17,13 @@ import pytest
 import torch
 
 from backtime.cli.main import main
-from backtime.data.vocabulary import Vocabulary
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.insight import paths, read_network
 from backtime.insight.network_files import network_from_json, network_to_json
 from backtime.insight.notation import Notation
 from backtime.insight.partials import Use, Values
-from backtime.models.files import load_model
-from backtime.runtime.config import LanguageConfig
-from backtime.runtime.files import write_model
+from backtime.models import LanguageConfig, load_model
+from backtime.models.file import ModelFile, write_model
 
 EXAMPLE = """\
 dE_{t+1}/dWx of layer 1 (S), rnn: 3 paths
@@ -117,7 +116,8 @@ def model_file(path: Path, **options: Any) -> Path:
     )
     random = np.random.default_rng(1)
     tensors = {name: random.standard_normal(s).astype(np.float32) for name, s in config.shapes().items()}
-    write_model(path, config, Vocabulary("char", list("abcd")), tensors)
+    encoding = {"vocabulary": Vocabulary("char", list("abcd")).to_json()}
+    write_model(path, ModelFile("language", config, encoding, tensors))
     return path
 
 
@@ -129,7 +129,8 @@ def test_a_model_with_a_text_against_torch(
 ) -> None:
     model_file(Path("model.safetensors"), **options)
     found = as_json(capsys, "--weights", "model.safetensors", "--text", "abcdab", "--wrt", "Wh2")
-    model, vocabulary = load_model("model.safetensors")
+    model, file = load_model("model.safetensors")
+    vocabulary = Vocabulary.from_json(file.encoding["vocabulary"])
     model.double().eval()
     ids = torch.from_numpy(vocabulary.encode("abcdab")).long()[:, None]
     h, _ = model(ids[:-1], None)
@@ -245,7 +246,8 @@ def desk(folder: Path) -> None:
     tensors = {name: random.standard_normal(shape) for name, shape in config.shapes().items()}
     (folder / "runs/book-lstm-1/best").mkdir(parents=True)
     vocabulary = Vocabulary("char", ["O", *" abcdefghijklmnopqrstuvwxy"])
-    write_model(folder / "runs/book-lstm-1/best/model.safetensors", config, vocabulary, tensors)
+    model = ModelFile("language", config, {"vocabulary": vocabulary.to_json()}, tensors)
+    write_model(folder / "runs/book-lstm-1/best/model.safetensors", model)
 
 
 def blocks(language: str) -> list[str]:

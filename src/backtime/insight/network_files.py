@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.insight.network import Network, check_whole
+from backtime.models.config import LanguageConfig
+from backtime.models.file import ModelFile, PathLike, read_model
 from backtime.reference.weights import Weights
-from backtime.runtime.files import ModelFile, PathLike, read_model
 
 NAMES = ("Wx", "Wh", "bx", "bh")
 DEFAULT_STEPS = 2
@@ -34,7 +36,7 @@ def read_network(
 
 def model_network(file: ModelFile, ids: Any, at: int | None = None) -> Network:
     """A language model unfolded over all symbols but the last; the target is the one after step ``at``."""
-    config, tensors = file.config, file.tensors
+    config, tensors = _language(file), file.tensors
     if at is not None and not 1 <= at < len(ids):
         raise UsageError(f"at is {at}; expected a step from 1 to {len(ids) - 1}")
     parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -51,6 +53,12 @@ def model_network(file: ModelFile, ids: Any, at: int | None = None) -> Network:
         loss="cross-entropy",
         options=config.options(),
     )
+
+
+def _language(file: ModelFile) -> LanguageConfig:
+    if not isinstance(file.config, LanguageConfig):
+        raise UsageError(f"a model for the task {file.task!r}; expected one that reads and writes text")
+    return file.config
 
 
 def network_to_json(network: Network) -> dict[str, Any]:
@@ -101,9 +109,9 @@ def _symbols(file: ModelFile, text: str | None, steps: int | None, seed: int) ->
     if steps is not None:
         check_whole("steps", steps, 1)
     if text is None:
-        V = file.config.vocabulary_size
+        V = _language(file).vocabulary_size
         return np.random.default_rng(seed).integers(0, V, (steps or DEFAULT_STEPS) + 1)
-    ids = file.vocabulary.encode(text)
+    ids = Vocabulary.from_json(file.encoding["vocabulary"]).encode(text)
     least = (steps or 1) + 1
     if len(ids) < least:
         raise UsageError(f"text has {len(ids)} symbols; expected at least {least}: the steps and the target")

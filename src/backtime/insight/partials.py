@@ -16,7 +16,6 @@ from backtime.reference.activations import activation, d_sigmoid, d_tanh
 from backtime.reference.dense import CELLS as REFERENCE
 from backtime.reference.weights import Array
 
-
 # What a step of the reference returns beside the state; ``m`` is Wh_n h + bh_n, or r h.
 WITHIN = {"rnn": (), "gru": ("r", "z", "n", "m"), "lstm": ("i", "f", "g", "o")}
 
