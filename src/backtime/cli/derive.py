@@ -39,7 +39,7 @@ OF_RANDOM = (
 WRONG = 1  # exit status when the terms do not add up
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, arguments: list[str]) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "derive",
