@@ -404,6 +404,11 @@ def test_tiny_numbers_add_up_relative_to_themselves() -> None:
     assert 0 < abs(found.gradient).max() < 1e-15 and found.adds_up and found.allowed < 1e-25
 
 
+def test_numbers_too_small_for_their_digits_add_up() -> None:
+    found = paths(scaled(random_network("rnn", 2, 326, hidden_size=5), 0.15), "h0", max_paths=1000)
+    assert 0 < abs(found.gradient).max() < 1e-308 and found.adds_up  # denormal: some of the digits are gone
+
+
 def scaled(network: Network, factor: float) -> Network:
     layers = [Weights(*(a * factor for a in weights[:4])) for weights in network.layers]
     return Network(network.cell, layers, network.Wy, network.by, network.x, network.target)

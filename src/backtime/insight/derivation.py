@@ -19,6 +19,7 @@ from backtime.insight.terms import gradients, shape_of, term_of, total_at
 from backtime.reference.weights import Array
 
 TOLERANCE = 1e-12  # of the largest entry: room for some thousand roundings, in the factors and the sum
+TINY = float(np.finfo(np.float64).tiny)
 
 
 class Derivation:
@@ -46,23 +47,20 @@ class Derivation:
     @cached_property
     def states(self) -> list[StateGradient]:
         """dE/dh of every layer and step, by layer from the top and lag, each with its number of paths."""
-        arrived, graph = gradients(self.values, self.graph), self.graph
-        counts = count_by_walking(graph)
-        found = []
+        graph, counts, found = self.graph, count_by_walking(self.graph), []
         for layer in range(graph.layers, 0, -1):
             for lag in range(graph.at):
                 node = Node("h", layer, graph.at - lag)
-                value = total_at(self.values, node, arrived[node])
+                value = total_at(self.values, node, self._arrived[node])
                 found.append(StateGradient(layer, lag, counts[node], value))
         return found
 
     @cached_property
     def groups(self) -> list[Group]:
         """The paths by layer and lag, each group summed exactly by one pass over the graph."""
-        arrived = gradients(self.values, self.graph)
         found = []
         for end in self.graph.ends():
-            term = term_of(self.values, self.graph, end, arrived.get(end, []))
+            term = term_of(self.values, self.graph, end, self._arrived.get(end, []))
             lag = self.graph.at - end.step
             found.append(Group(self.graph.wrt.layer, lag, count_to(self.graph, end), term))
         return found
@@ -83,12 +81,15 @@ class Derivation:
         sums = [self._sum(self.groups)] + ([self.sum] if self.paths else [])
         return max(float(np.abs(each - self.gradient).max(initial=0.0)) for each in sums)
 
-    @property
+    @cached_property
     def allowed(self) -> float:
-        """1e-12 of the largest entry of the gradient and its terms: rounding is relative to these."""
+        """1e-12 of the largest entry of the gradient and its terms: rounding is relative to these.
+
+        And the smallest normal number, below which it no longer is.
+        """
         parts: list[Path | Group] = [*self.paths, *self.groups]
         largest = max(part.term.largest for part in parts)
-        return TOLERANCE * max(largest, float(np.abs(self.gradient).max(initial=0.0)))
+        return TOLERANCE * max(largest, float(np.abs(self.gradient).max(initial=0.0))) + TINY
 
     @property
     def adds_up(self) -> bool:
@@ -105,6 +106,10 @@ class Derivation:
         """What a term contributes along the gradient, all together 1; None where the gradient is 0."""
         whole = float((self.gradient**2).sum())
         return part.term.along(self.gradient) / whole if whole else None
+
+    @cached_property
+    def _arrived(self) -> dict[Node, list[tuple[Node, Array]]]:
+        return gradients(self.values, self.graph)
 
     def _sum(self, parts: Sequence[Path | Group]) -> Array:
         total = np.zeros(shape_of(self.values, self.graph))
