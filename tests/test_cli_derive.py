@@ -313,6 +313,8 @@ BAD = [
     ("--weights m.safetensors --text a", "text has 1 symbols; expected at least 2"),
     ("--weights m.safetensors --text abc --steps 3", "text has 3 symbols; expected at least 4"),
     ("--weights m.safetensors --steps 0", "steps is 0"),
+    ("--weights m.safetensors --seed -1", "seed is -1"),
+    ("--weights m.safetensors --steps 99999", "steps is 99999"),
     ("--weights m.safetensors --at 7", "at is 7; expected a step from 1 to 2"),
     ("--weights broken.json", "broken.json is not JSON"),
     ("--weights list.json", "list.json: the network is '[]'; expected an object"),

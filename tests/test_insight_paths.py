@@ -449,6 +449,8 @@ def test_names_of_steps_and_quantities() -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"network": "jordan"}, "cell is 'jordan'"),
+    ({"network": None}, "network is a NoneType"),
+    ({"dropout": 0.5}, "dropout"),
     ({"wrt": "Wy"}, "wrt is 'Wy'"),
     ({"wrt": "Wx3"}, "layer from 1 to 2"),
     ({"wrt": "h0:0"}, "layer from 1 to 2"),

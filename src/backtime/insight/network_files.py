@@ -8,10 +8,10 @@ import numpy as np
 
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
-from backtime.insight.network import Network, check_whole
+from backtime.insight.network import LARGEST_SIZE, Network, check_whole
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model
-from backtime.reference.weights import Weights
+from backtime.reference.weights import Array, Weights
 
 NAMES = ("Wx", "Wh", "bx", "bh")
 DEFAULT_STEPS = 2
@@ -41,18 +41,22 @@ def model_network(file: ModelFile, ids: Any, at: int | None = None) -> Network:
         raise UsageError(f"at is {at}; expected a step from 1 to {len(ids) - 1}")
     parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     table = tensors["head.weight"] if config.tie_weights else tensors.get("embedding.weight")
-    if table is None:
-        table = np.eye(config.vocabulary_size)
     return Network(
         config.cell,
         [Weights(*(tensors[f"rnn.{part}_l{layer}"] for part in parts)) for layer in range(config.layers)],
         tensors["head.weight"],
         tensors["head.bias"],
-        table[ids[:-1]],
+        _one_hot(ids[:-1], config.vocabulary_size) if table is None else table[ids[:-1]],
         int(ids[-1] if at is None else ids[at]),
         loss="cross-entropy",
         options=config.options(),
     )
+
+
+def _one_hot(ids: Any, V: int) -> Array:
+    x = np.zeros((len(ids), V))
+    x[np.arange(len(ids)), ids] = 1
+    return x
 
 
 def _language(file: ModelFile) -> LanguageConfig:
@@ -106,8 +110,9 @@ def _read_numbers(path: Path) -> Network:
 
 def _symbols(file: ModelFile, text: str | None, steps: int | None, seed: int) -> Any:
     """T + 1 symbols, from the text or by chance."""
+    check_whole("seed", seed, 0)
     if steps is not None:
-        check_whole("steps", steps, 1)
+        check_whole("steps", steps, 1, LARGEST_SIZE)
     if text is None:
         V = _language(file).vocabulary_size
         return np.random.default_rng(seed).integers(0, V, (steps or DEFAULT_STEPS) + 1)

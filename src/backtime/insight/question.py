@@ -40,6 +40,8 @@ def paths(
     """
     if isinstance(network, str):
         network = random_network(network, **random)
+    elif not isinstance(network, Network):
+        raise UsageError(f"network is a {type(network).__name__}; expected a Network or the name of a cell")
     elif random:
         raise UsageError(f"{next(iter(random))} is given; expected it with the name of a cell alone")
     check_whole("max_paths", max_paths, 0)
