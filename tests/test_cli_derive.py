@@ -174,7 +174,7 @@ CASES = [
     "--wrt x_t --hidden-size 7 --input-size 9",
     "--wrt h0:2 --hidden-size 1 --activation relu --seed 4",
     "--wrt x_2 --at 1",
-    "--layers 40 --steps 60",
+    "--layers 13 --steps 33",
     "--layers 1 --hidden-size 1 --input-size 1 --output-size 1 --steps 5 --wrt b",
 ]
 
@@ -263,6 +263,7 @@ def test_the_page_shows_the_numbers_that_it_speaks_of() -> None:
     assert blocks("json") == [(PAGE.parent / "pictures" / "two-layers.json").read_text()]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     desk(tmp_path)
