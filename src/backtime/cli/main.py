@@ -14,6 +14,7 @@ VERBS = {
     "sample": "write something new with a trained model",
     "evaluate": "measure a trained model on data",
     "predict": "apply a trained model to records",
+    "derive": "every path of backpropagation through time",
 }
 BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses; 130 is 128 + SIGINT
 
