@@ -103,7 +103,8 @@ def test_gates_that_are_shut_are_shut(cell: str, dtype: Any) -> None:
 
 def denormals(found: dict[str, Array]) -> int:
     """How many numbers of the results are too small to be normal, and not zero."""
-    return sum(int(((value != 0) & (abs(value) < np.finfo(np.float32).tiny)).sum()) for value in found.values())
+    least = np.finfo(np.float32).tiny
+    return sum(int(((value != 0) & (abs(value) < least)).sum()) for value in found.values())
 
 
 @pytest.mark.parametrize("sizes", [(1e-41, 1.0), (1e-30, 1e-10)], ids=["read", "made"])

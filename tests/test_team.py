@@ -160,6 +160,7 @@ def run(program: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_team_stands(name: str) -> None:
     engine_or_skip()
@@ -173,6 +174,7 @@ def test_a_wrong_answer_in_a_child_is_seen() -> None:
     assert run("expected[0][0, 0, 0] += 1; assert child_is_right()").returncode == 1
 
 
+@pytest.mark.slow
 def test_torch_workers_use_the_engine() -> None:
     """DataLoader workers are forked children; the parent has a team, and torch's own threads."""
     engine_or_skip()

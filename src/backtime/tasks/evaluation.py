@@ -1,5 +1,6 @@
 """How well a model does on data: ``backtime evaluate``, for every task."""
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from backtime.errors import UsageError
 from backtime.models.file import read_model
 from backtime.tasks import find
 from backtime.tasks.base import Scores
+from backtime.tasks.same_data import spooled
 from backtime.training.threads import use_threads
 
 
@@ -22,5 +24,8 @@ def evaluate(model: Path, data: Path, threads: int | None = None, **options: Any
     file = read_model(model)
     kind = find(file.task)
     chosen = kind.evaluation(**options)
-    with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
-        return kind.evaluate(file, data, chosen, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="backtime-") as folder, spooled(data, Path(folder)) as source:
+        scores = kind.evaluate(file, source or data, chosen, Path(folder))
+    if not math.isfinite(scores.get("loss", 0.0)):
+        raise UsageError(f"{model}: its loss on {data} is {scores['loss']}; its training has diverged")
+    return scores

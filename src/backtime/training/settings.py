@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from backtime.errors import UsageError
-from backtime.fields import check, described, flag
+from backtime.fields import check, described, flag, read
 
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 2e-3, "sgd": 1.0}  # where --lr is not given
 SCHEDULES = ("constant", "cosine", "exponential", "plateau")
 
 # What a resumed run may change: how long it goes on and how it runs, never what it computes.
-RUN_LENGTH = ("epochs", "minutes", "max_steps", "patience", "threads")
+RUN_LENGTH = ("epochs", "minutes", "max_steps", "patience", "save_minutes", "threads")
 
 RUN, DATA, NETWORK, STEPS, LENGTH = GROUPS = ("run", "data", "network", "training", "length and rhythm")
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
@@ -59,6 +59,12 @@ class Settings:
     save_every: int | None = described(
         None, "steps between saves (default: at each validation)", group=LENGTH, least=1
     )
+    save_minutes: float = described(
+        5.0,
+        "save too when the last save is X minutes ago; 0: by steps alone",
+        group=LENGTH,
+        least=0,
+    )
 
     def __post_init__(self) -> None:
         """Check every value and fill in the learning rate."""
@@ -86,11 +92,9 @@ class Settings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The settings of ``to_json``; raises ``UsageError`` on a name that this version does not know."""
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise UsageError(f"settings hold {unknown[0]!r}, which this version of backtime does not know")
-        return cls(**values)
+        """The settings of ``to_json``; raises ``UsageError`` where it is something else."""
+        settings: Self = read(cls, values, "the settings")
+        return settings
 
     def resumed_with(self, given: dict[str, Any]) -> Self:
         """These settings with the run's length as ``given``; ``UsageError`` if more differs."""
