@@ -108,6 +108,8 @@ def _is(hint: Any, value: Any) -> bool:
         return isinstance(value, list) and all(_is(parts[0], part) for part in value)
     if kind is dict:
         return isinstance(value, dict) and all(_is(parts[1], part) for part in value.values())
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        return False
     return kind is Any or _fits(value, kind)
 
 
@@ -148,8 +150,10 @@ LARGEST = 2**63  # of whole numbers: what is larger is a slip, and overflows fur
 
 
 def _fits(value: Any, kind: type) -> bool:
+    if kind is float and isinstance(value, float):
+        return True
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from backtime.cli.options import add_fields, chosen, task_of_model
+from backtime.cli.options import add_fields, check_threads, chosen, task_of_model
 from backtime.cli.streams import need_output
 from backtime.errors import UsageError
 from backtime.files import to_json
@@ -29,6 +29,7 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit status."""
     need_output()
+    check_threads(args.threads)
     try:
         from backtime.tasks.evaluation import evaluate
     except ModuleNotFoundError as error:

@@ -43,9 +43,11 @@ def main(argv: list[str] | None = None) -> int:
     # for milliseconds on the processors that the engine needs next.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        status = _run(sys.argv[1:] if argv is None else argv)
-        streams.flush()
-        return status
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:  # after --help too, which leaves by SystemExit
+            if not isinstance(sys.exception(), UsageError | OSError):
+                streams.flush()
     except UsageError as error:
         return _complain(str(error))
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -53,6 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         return CLOSED
     except OSError as error:
         return _complain(_what(error))
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # PyTorch's words
+            raise
+        return _complain(f"out of memory: {error}")
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import backtime.kernels as kernels
 import backtime.tasks as tasks
+from backtime.cli.options import check_threads
 from backtime.cli.streams import need_output
 from backtime.files import to_json
 from backtime.runtime.predictor import Row
@@ -42,6 +43,7 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and print; returns the exit status."""
     need_output()
+    check_threads(args.threads)
     if args.threads is not None:
         kernels.set_threads(args.threads)
     predictor = tasks.load(args.model)

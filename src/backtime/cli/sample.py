@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import backtime.kernels as kernels
 import backtime.tasks as tasks
-from backtime.cli.options import add_fields, chosen, task_of_model
+from backtime.cli.options import add_fields, check_threads, chosen, task_of_model
 from backtime.cli.streams import need_output
 from backtime.errors import UsageError
 from backtime.files import to_json
@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _sample(args: argparse.Namespace) -> None:
     need_output()
+    check_threads(args.threads)
     if args.threads is not None:
         kernels.set_threads(args.threads)
     if args.kind.sampling is None:

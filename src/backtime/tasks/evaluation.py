@@ -18,8 +18,6 @@ def evaluate(model: Path, data: Path, threads: int | None = None, **options: Any
 
     ``options`` are those of the model's task (``TaskKind.evaluation``). Raises ``UsageError``.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads is {threads}; expected 1 or more")
     use_threads(threads)
     file = read_model(model)
     kind = find(file.task)

@@ -81,7 +81,7 @@ def load(
         _restore_random(_under("random.", tensors), generators)
     except UsageError as error:
         raise UsageError(f"cannot resume from {path}: {error}") from error
-    except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+    except (LookupError, ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise UsageError(f"cannot resume from {path}: it is damaged: {shown(str(error))}") from error
     return state, carried
 
@@ -114,7 +114,10 @@ def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors) -> None:
     # the groups (rates and so on) are made anew from the settings; the loop sets the rate at each step
     groups = optimiser.state_dict()["param_groups"]
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    names = {name for found in slots.values() for name in found}
     for index, found in slots.items():
+        if missing := sorted(names - found.keys()):
+            raise UsageError(f"its optimiser lacks {missing[0]} of weight {index}")
         if any(value.dim() and value.shape != weights[index].shape for value in found.values()):
             raise UsageError("its optimiser has other shapes than the weights")
     optimiser.load_state_dict({"state": slots, "param_groups": groups})

@@ -5,6 +5,7 @@ import shutil
 
 import torch
 
+from backtime.errors import UsageError
 from backtime.files import atomic_write
 from backtime.training import checkpoint, divergence
 from backtime.training.metrics import main_value
@@ -41,6 +42,10 @@ def read(run: Run) -> None:
     run.state, run.carried = checkpoint.load(
         run.folder.state_file, run.model, run.optimiser, run.task.initial_state()
     )
+    if run.state.chunk >= (steps := run.task.steps_per_epoch):
+        raise UsageError(
+            f"cannot resume from {run.folder.state_file}: step {run.state.chunk} of an epoch of {steps}"
+        )
     run.pending = []
     run.saved_step, run.validated_step = run.state.step, -1
     run.saved_seconds = run.state.seconds

@@ -14,6 +14,8 @@ from backtime.fields import check, described, flag, read
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 2e-3, "sgd": 1.0}  # where --lr is not given
 SCHEDULES = ("constant", "cosine", "exponential", "plateau")
 
+MOST_THREADS = 1024  # PyTorch dies of a number that the system cannot give
+
 # What a resumed run may change: how long it goes on and how it runs, never what it computes.
 RUN_LENGTH = ("epochs", "minutes", "max_steps", "patience", "save_minutes", "threads")
 
@@ -30,7 +32,9 @@ class Settings:
 
     seed: int = described(1, "of all random numbers", group=RUN, least=0, below=2**32)
     device: str = described("cpu", "where to compute: cpu, cuda, ...", group=RUN)
-    threads: int | None = described(None, "CPU threads (default: PyTorch's choice)", group=RUN, least=1)
+    threads: int | None = described(
+        None, "CPU threads (default: PyTorch's choice)", group=RUN, least=1, below=MOST_THREADS + 1
+    )
 
     validation_fraction: float = described(
         0.05, "share of the data, at its end, to validate on", group=DATA, least=0, below=1
