@@ -15,10 +15,10 @@ SANITIZE ?= address,undefined
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs sanitize
+.PHONY: help setup demo test test-all check bench docs sanitize
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the environment in .venv and the compiled engine; the others do it by themselves
 
@@ -36,7 +36,10 @@ demo: $(READY) ## train a small model on Python's own sources, draw its curves, 
 	echo && echo "curves: $$run/curves.svg" && \
 	echo "more:   $(BIN)/backtime sample $$run --prompt 'class ' --length 2000"
 
-test: $(READY) ## the test suite (ARGS='-k lstm' narrows it)
+test: $(READY) ## the quick tests, about two minutes (ARGS='-k lstm' narrows them)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(READY) ## every test, the slow ones too
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## lint, format, types

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,13 @@ from backtime import kernels
 pytest.register_assert_rewrite("agreement", "cases", "numeric", "witness")
 
 from cases import engine_or_skip  # noqa: E402 - only what is imported after the line above is rewritten
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is not ignored, as it is in the background of a script: what tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(params=["reference", "native"])

@@ -93,6 +93,7 @@ def excess(
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_and_gradients_err_at_most_twice_as_much_as_torch(kind: str, shape: tuple[int, ...]) -> None:

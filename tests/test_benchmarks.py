@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -85,14 +84,27 @@ def test_plots_are_drawn(tmp_path: Path) -> None:
     assert plots.AHEAD in text and plots.BEHIND in text
 
 
-def test_medians_come_of_turns() -> None:
-    common, order = load("common"), []
+class Clock:
+    """Goes on by what is slept, and by nothing else."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_medians_come_of_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    common, order, clock = load("common"), [], Clock()
+    monkeypatch.setattr(common, "time", clock)
 
     def side(name: str, seconds: float) -> Any:
-        return lambda: (order.append(name), time.sleep(seconds))
+        return lambda: (order.append(name), clock.sleep(seconds))
 
-    found = common.medians({"long": side("long", 0.21), "short": side("short", 0.02)}, seconds=0.01)
-    assert 0.02 <= found["short"] < 0.1 <= found["long"]
+    found = common.medians({"long": side("long", 0.25), "short": side("short", 0.0625)}, seconds=0.01)
+    assert found == pytest.approx({"long": 0.25, "short": 0.0625})
     assert order.count("long") == 4  # one that finds out how long it is, and a turn of one call in each round
     assert order[:2] == ["long", "short"] and order[2] == "long" and order[6] == "long"
 

@@ -92,7 +92,7 @@ def test_without_pytorch_one_line_says_what_to_install(words: str) -> None:
     missing = "import sys; sys.modules['torch'] = None; from backtime.cli.main import main; "
     done = python(f"{missing} sys.exit(main({words.split()!r}))")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "pip install 'backtime[train]'" in done.stderr
+    assert "pip install torch" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,6 @@ def test_resume_needs_the_same_text(text: Path, tmp_path: Path, capsys: pytest.C
         assert "has changed since run began" in refused(capsys, "train", "--resume", "run", "--max-steps", 9)
     assert (tmp_path / "run/last/state.safetensors").read_bytes() == state
     text.unlink()
-    assert "text.txt" in refused(capsys, "train", "--resume", "run", "--max-steps", 9)
     (tmp_path / "moved.txt").write_text(original)
     assert status_of("train", "moved.txt", "--resume", "run", "--max-steps", 9) == 0
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +80,8 @@ from backtime.cli import sample
 parser = argparse.ArgumentParser()
 sample.add_parser(parser.add_subparsers(), sys.argv[1:])
 status = sample.run(parser.parse_args(["sample", *sys.argv[1:]]))
-assert "torch" not in sys.modules
+# what makes a start slow
+assert not {"torch", "rich", "matplotlib", "http.client", "multiprocessing"} & set(sys.modules)
 sys.exit(status)
 """
 
@@ -119,12 +119,3 @@ def test_text_streams_and_ctrl_c_is_a_quiet_end(path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, b"")
-
-
-def test_starts_at_once(path: Path) -> None:
-    spent = []
-    for _ in range(3):
-        began = time.perf_counter()
-        start(path, "--length", "10").communicate()
-        spent.append(time.perf_counter() - began)
-    assert min(spent) < 1.0  # 0.2 s on an idle machine; PyTorch alone takes longer than this

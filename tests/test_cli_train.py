@@ -107,6 +107,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_a_run_from_start_to_end(text: Path, tmp_path: Path, here: Any) -> None:
     done = backtime("train", text, *SMALL, "--epochs", 2, "--lr", 0.02, cwd=tmp_path)
     run = tmp_path / "runs" / "my-text-lstm-1"
@@ -142,6 +143,7 @@ def test_quiet_and_json(text: Path, tmp_path: Path, here: Any, capsys: pytest.Ca
     assert (tmp_path / summary["model"]).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_saves_and_says_how_to_go_on(
     text: Path, tmp_path: Path, number: signal.Signals, start: Any, here: Any
@@ -162,6 +164,7 @@ def test_the_first_signal_saves_and_says_how_to_go_on(
     assert_same(run, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_the_second_signal_ends_it_at_once(text: Path, tmp_path: Path, start: Any) -> None:
     run = tmp_path / "run"
     slow = ["--hidden-size", 1024, "--seq-length", 50, "--batch-size", 12, "--log-every", 1]
@@ -175,6 +178,7 @@ def test_the_second_signal_ends_it_at_once(text: Path, tmp_path: Path, start: An
     assert last_step(run) >= 0
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_starting_leaves_nothing(tmp_path: Path, start: Any) -> None:
     big = tmp_path / "big.txt"
     big.write_text("many words make a long text\n" * 1_000_000)
@@ -188,6 +192,7 @@ def test_an_interrupt_while_starting_leaves_nothing(tmp_path: Path, start: Any) 
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_and_resumed(text: Path, tmp_path: Path, start: Any, here: Any) -> None:
     run, moments = tmp_path / "run", random.Random(11)
     process = start("train", text, "--out", run, *LONG, "--save-every", 7, "--dropout", 0.3)
@@ -220,6 +225,7 @@ def test_killed_at_random_moments_and_resumed(text: Path, tmp_path: Path, start:
     assert not list(run.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_folder(text: Path, tmp_path: Path, start: Any, here: Any, capsys: Any) -> None:
     run = tmp_path / "run"
     process = start("train", text, "--out", run, *LONG)
@@ -248,6 +254,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk(text: Path, tmp_path: Path, small_disk: Path, start: Any, here: Any) -> None:
     run = small_disk / "run"
     process = start("train", text, "--out", run, *LONG)
@@ -265,6 +272,7 @@ def test_a_full_disk(text: Path, tmp_path: Path, small_disk: Path, start: Any, h
     assert_same(run, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_live_display_on_a_terminal(text: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     words = command("train", text, *SMALL, "--epochs", 2)

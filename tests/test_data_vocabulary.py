@@ -146,7 +146,7 @@ def test_json_gives_an_equal_vocabulary(text, level):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "the vocabulary is 'None'; expected an object"),
+        (None, "the vocabulary is None; expected an object"),
         ([1], "expected an object with level and symbols"),
         ({"symbols": ["a"]}, "expected an object with level and symbols"),
         ({"level": 3}, "expected an object with level and symbols"),

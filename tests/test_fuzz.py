@@ -156,6 +156,7 @@ def answer(cell: str, cases: list[Case], options: dict[str, Any], backend: str, 
     return [a for a in (y, dx, *pairs) if a is not None]
 
 
+@pytest.mark.slow
 @fuzz(1000)
 @given(data=st.data())
 def test_a_right_call_is_answered_as_the_reference_answers(data: Any) -> None:
@@ -272,6 +273,7 @@ def test_a_wrong_option_is_refused_by_name(name: str) -> None:
             kernels.forward(cell, case.x, case.state, case.weights, **options)
 
 
+@pytest.mark.slow
 def test_the_bare_bindings_do_not_crash() -> None:
     """fuzz_bindings.py prints each call before it makes it; the last one printed is the one that crashed."""
     engine_or_skip()

@@ -35,7 +35,7 @@ def test_lower_instruction_sets_pass_the_tests_of_the_engine(isa: str) -> None:
         pytest.skip(f"{isa} is what the other tests run on, or this machine has none")
     files = [str(HERE / f"test_{name}.py") for name in FILES]
     environment = {**os.environ, "BACKTIME_ISA": isa, "BACKTIME_REQUIRE_ENGINE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-m", "not slow", *files]
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *files]
     done = subprocess.run(
         command, env=environment, cwd=HERE.parent, capture_output=True, text=True, timeout=600
     )

@@ -175,6 +175,7 @@ def team(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_team_stands(name: str, team: str) -> None:
     done = run(PROGRAMS[name], team)

@@ -97,5 +97,5 @@ def test_curves_that_cannot_be_drawn_are_told(tmp_path: Path, monkeypatch: pytes
         patch.setattr(os, "fsync", full)
         assert "no space left" in (draw_curves([RECORD], tmp_path, METRICS["char"]) or "")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert "pip install 'backtime[plots]'" in (draw_curves([RECORD], tmp_path, METRICS["char"]) or "")
+    assert "pip install matplotlib" in (draw_curves([RECORD], tmp_path, METRICS["char"]) or "")
     assert list(tmp_path.iterdir()) == []

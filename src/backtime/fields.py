@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 
 class About(NamedTuple):
@@ -70,6 +70,55 @@ def kinds(cls: type) -> dict[str, type]:
     return {field.name: _kind(hints[field.name]) for field in dataclasses.fields(cls)}
 
 
+def read(cls: type[Any], value: Any, where: str, *, others: bool = False, complete: bool = False) -> Any:
+    """An instance of a dataclass from its JSON object, each value of the type that its field has.
+
+    A field may be a number, a string, true or false, a list or a dict of them, or another dataclass. Raises
+    ``UsageError`` that begins with ``where`` and names what is missing (with ``complete``, also where there
+    is a default), unknown (unless ``others`` may be there) or of another type.
+    """
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: {shown(value)} is no object")
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    if not others and (unknown := sorted(set(value) - set(known))):
+        raise UsageError(f"{where}: it holds {shown(unknown[0])}, which this version does not know")
+    hints, found = typing.get_type_hints(cls), {}
+    for name, field in known.items():
+        if name in value:
+            found[name] = _read(hints[name], value[name], name, where)
+        elif complete or field.default is field.default_factory is dataclasses.MISSING:
+            raise UsageError(f"{where}: it lacks {name}")
+    return cls(**found)
+
+
+def _read(hint: Any, value: Any, name: str, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return read(typing.cast(type, hint), value, f"{where}: {name}")
+    if not _is(hint, value):
+        raise UsageError(f"{where}: {name} is {shown(value)}; expected {_words(hint)}")
+    return value
+
+
+def _is(hint: Any, value: Any) -> bool:
+    """Whether a value from JSON is what an annotation says."""
+    if isinstance(hint, types.UnionType):
+        return any(_is(part, value) for part in typing.get_args(hint))
+    kind, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is list:
+        return isinstance(value, list) and all(_is(parts[0], part) for part in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(_is(parts[1], part) for part in value.values())
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        return False
+    return kind is Any or _fits(value, kind)
+
+
+def _words(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_words(part) for part in typing.get_args(hint))
+    return _WORDS.get(typing.get_origin(hint) or hint, str(hint))
+
+
 def check(instance: Any) -> None:
     """Raise ``UsageError``, naming the option, when a value has another type or range than its field says."""
     types_of = kinds(type(instance))
@@ -83,22 +132,28 @@ def _check(field: "dataclasses.Field[Any]", kind: type, value: Any) -> None:
     if value is None and field.default is None:
         return
     if told.choices and value not in told.choices:
-        raise UsageError(f"{flag(field.name)} is {value!r}; expected one of {', '.join(told.choices)}")
+        raise UsageError(f"{flag(field.name)} is {shown(value)}; expected one of {', '.join(told.choices)}")
     if not _fits(value, kind):
-        raise UsageError(f"{flag(field.name)} is {value!r}; expected {_WORDS.get(kind, kind.__name__)}")
+        raise UsageError(f"{flag(field.name)} is {shown(value)}; expected {_WORDS.get(kind, kind.__name__)}")
     if kind not in (int, float):
         return
     low = value > told.above if told.above is not None else told.least is None or value >= told.least
     if not (low and value < told.below):  # so written, NaN is refused too
-        raise UsageError(f"{flag(field.name)} is {value}; expected {_range(told)}")
+        raise UsageError(f"{flag(field.name)} is {shown(value)}; expected {_range(told)}")
+    if kind is int and value >= LARGEST:
+        raise UsageError(f"{flag(field.name)} is {shown(value)}; expected less than 2^63")
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_WORDS |= {list: "a list", dict: "an object", types.NoneType: "null"}
+LARGEST = 2**63  # of whole numbers: what is larger is a slip, and overflows further on
 
 
 def _fits(value: Any, kind: type) -> bool:
+    if kind is float and isinstance(value, float):
+        return True
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 

@@ -4,12 +4,13 @@ import contextlib
 import errno
 import glob
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
@@ -45,6 +46,32 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """``value`` as JSON that every reader takes: it has no NaN and no infinity, null stands for them."""
+    return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; raises ``UsageError`` when there is something else, or nothing."""
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} is damaged: it holds {shown(value)}; expected an object")
+    return value
 
 
 def write_json_atomic(path: Path | str, value: Any) -> None:

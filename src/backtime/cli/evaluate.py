@@ -1,12 +1,13 @@
 """``backtime evaluate MODEL DATA``: how good a model is; the work is in ``tasks.evaluation``."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from backtime.cli.options import add_fields, chosen, task_of_model
+from backtime.cli.options import add_fields, check_threads, chosen, task_of_model
+from backtime.cli.streams import need_output
 from backtime.errors import UsageError
+from backtime.files import to_json
 
 
 def add_parser(subparsers: Any, arguments: list[str]) -> None:
@@ -27,15 +28,17 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit status."""
+    need_output()
+    check_threads(args.threads)
     try:
         from backtime.tasks.evaluation import evaluate
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise UsageError("evaluate needs PyTorch: pip install 'backtime[train]'") from error
+        raise UsageError("evaluate needs PyTorch: pip install torch") from error
     scores = evaluate(args.model, args.data, args.threads, **chosen(args, args.kind.evaluation))
     if args.json:
-        print(json.dumps(scores))
+        print(to_json(scores))
         return 0
     width = max(map(len, scores))
     for name, value in scores.items():

@@ -2,11 +2,12 @@
 
 import argparse
 import importlib
-import os
 import sys
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
-from backtime.errors import UsageError
+from backtime.cli import streams
+from backtime.errors import DataWarning, UsageError, one_line
 from backtime.version import __version__
 
 VERBS = {
@@ -16,33 +17,77 @@ VERBS = {
     "predict": "apply a trained model to records",
     "derive": "every path of backpropagation through time",
 }
-BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses; 130 is 128 + SIGINT
+BAD_INPUT, INTERRUPTED, CLOSED = 2, 130, 141  # exit statuses; 128 + SIGINT, 128 + SIGPIPE
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaint is one line."""
+    """An ArgumentParser whose complaint is one line, and which takes no option for another that begins so."""
+
+    def __init__(self, **options: Any) -> None:
+        """Every option is to be written out: a new one must not change what an old command line means."""
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with status 2."""
-        self.exit(BAD_INPUT, f"backtime: {message} (see {self.prog} --help)\n")
+        self.exit(BAD_INPUT, f"backtime: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
-    arguments = sys.argv[1:] if argv is None else argv
-    args = _parser(arguments).parse_args(arguments)
+    """Run the command line; returns the exit status.
+
+    0; 2 for bad input; as a shell counts signals, 130 after Ctrl-C and 141 when whoever read the output has
+    closed it.
+    """
+    streams.open_all()
     try:
-        return int(importlib.import_module(f"backtime.cli.{args.verb}").run(args))
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:  # after --help too, which leaves by SystemExit
+            if not isinstance(sys.exception(), UsageError | OSError):
+                streams.flush()
     except UsageError as error:
         return _complain(str(error))
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        streams.drop_output()
+        return CLOSED
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _complain(_what(error))
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # PyTorch's words
+            raise
+        return _complain(f"out of memory: {error}")
     except KeyboardInterrupt:
-        print("backtime: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _complain("interrupted", INTERRUPTED)
+
+
+def _run(arguments: list[str]) -> int:
+    """Find the verb and run it; all that may fail, imports too. What it warns of in the data is one line."""
+    parser = _parser(arguments)
+    args, strange = parser.parse_known_args(arguments)
+    if strange:
+        args.parser.error(f"unrecognized arguments: {' '.join(strange)}")
+    plain = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, DataWarning):
+            streams.complain(str(message))
+        else:
+            plain(message, category, *where)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = show  # type: ignore[assignment]  # of the others it hands all on
+        return int(importlib.import_module(f"backtime.cli.{args.verb}").run(args))
+
+
+def _what(error: OSError) -> str:
+    """An error of the system in words."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if streams.is_broken(sys.stdout):
+        streams.drop_output()
+        return f"cannot write to standard output: {error.strerror}"
+    return error.strerror or str(error)
 
 
 def _parser(arguments: list[str]) -> Parser:
@@ -55,12 +100,14 @@ def _parser(arguments: list[str]) -> Parser:
             importlib.import_module(f"backtime.cli.{verb}").add_parser(subparsers, arguments)
         else:
             subparsers.add_parser(verb, help=purpose)
+    for own in subparsers.choices.values():
+        own.set_defaults(parser=own)
     return parser
 
 
-def _complain(line: str) -> int:
-    print(f"backtime: {' '.join(line.split())}", file=sys.stderr)
-    return BAD_INPUT
+def _complain(line: str, status: int = BAD_INPUT) -> int:
+    streams.complain(line)
+    return status
 
 
 if __name__ == "__main__":

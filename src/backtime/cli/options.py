@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.fields import about, flag, kinds
 from backtime.models.file import task_of
 from backtime.tasks import DEFAULT, TASKS, find
 from backtime.tasks.base import TaskKind
 from backtime.training.run_folder import task_of_run
+from backtime.training.settings import MOST_THREADS
 
 
 def add_fields(parser: argparse.ArgumentParser, cls: type, groups: Iterable[str] = ()) -> None:
@@ -33,6 +34,12 @@ def chosen(args: argparse.Namespace, cls: type) -> dict[str, Any]:
     """The fields of a dataclass that were given on the command line."""
     names = {field.name for field in dataclasses.fields(cls)}
     return {name: value for name, value in vars(args).items() if name in names}
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise ``UsageError`` unless ``--threads`` can be meant."""
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"--threads is {shown(threads)}; expected 1 to {MOST_THREADS:,}")
 
 
 def _add(group: Any, field: "dataclasses.Field[Any]", kind: type) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,9 @@ from typing import Any
 
 import backtime.kernels as kernels
 import backtime.tasks as tasks
+from backtime.cli.options import check_threads
+from backtime.cli.streams import need_output
+from backtime.files import to_json
 from backtime.runtime.predictor import Row
 
 EXAMPLES = """\
@@ -40,6 +42,8 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict and print; returns the exit status."""
+    need_output()
+    check_threads(args.threads)
     if args.threads is not None:
         kernels.set_threads(args.threads)
     predictor = tasks.load(args.model)
@@ -49,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         _print_csv(rows)
     else:
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False), flush=True)
+            print(to_json(row, ensure_ascii=False), flush=True)
     return 0
 
 
@@ -59,5 +63,5 @@ def _print_csv(rows: Iterator[Row]) -> None:
     for number, row in enumerate(rows):
         if number == 0:
             writer.writerow(row)
-        writer.writerow([json.dumps(v) if isinstance(v, list | dict) else v for v in row.values()])
+        writer.writerow([to_json(v) if isinstance(v, list | dict) else v for v in row.values()])
         sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import json
 import os
 import sys
 import time
@@ -13,8 +12,10 @@ from typing import Any, cast
 
 import backtime.kernels as kernels
 import backtime.tasks as tasks
-from backtime.cli.options import add_fields, chosen, task_of_model
+from backtime.cli.options import add_fields, check_threads, chosen, task_of_model
+from backtime.cli.streams import need_output
 from backtime.errors import UsageError
+from backtime.files import to_json
 from backtime.runtime.predictor import Writer
 
 INTERRUPTED = 130  # exit status, 128 + SIGINT
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sample(args: argparse.Namespace) -> None:
+    need_output()
+    check_threads(args.threads)
     if args.threads is not None:
         kernels.set_threads(args.threads)
     if args.kind.sampling is None:
@@ -73,7 +76,7 @@ def _sample(args: argparse.Namespace) -> None:
     speed = len(text) / max(seconds, 1e-9)
     if args.json:
         values = {"prompt": prompt, "text": text, "characters": len(text), "seconds": seconds}
-        print(json.dumps(values | {"characters_per_second": speed}), flush=True)
+        print(to_json(values | {"characters_per_second": speed}), flush=True)
     elif not args.quiet:
         print(f"{len(text):,} characters in {seconds:.2f} s: {speed:,.0f} characters/s", file=sys.stderr)
 

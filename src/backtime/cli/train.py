@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise UsageError("training needs PyTorch: pip install 'backtime[train]'") from error
+        raise UsageError("training needs PyTorch: pip install torch") from error
     options = vars(args)
     kind = options["kind"]
     paths = {name: Path(options[name]) for name in ("data", "out", "init_from") if name in options}

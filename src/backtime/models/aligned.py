@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backtime.models.config import LanguageConfig
+from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.nn import GRU, LSTM, RNN, SoftmaxCrossEntropy
 
@@ -29,6 +30,7 @@ class LanguageModel(Network):
 
     def __init__(self, config: LanguageConfig) -> None:
         """Draw the initial weights."""
+        check_memory(config)
         super().__init__()
         self.config: LanguageConfig = config
         self.embedding: nn.Embedding | None = None

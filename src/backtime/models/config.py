@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Protocol
 
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
 
 CELLS = ("rnn", "gru", "lstm")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
+MOST_LAYERS = 1000  # so that a table of the tensors has an end, whatever a damaged file says
 FLAGS = ("tie_weights", "reset_after")
 Shapes = dict[str, tuple[int, ...]]
 
@@ -67,12 +68,14 @@ class LanguageConfig:
         for name, least in SIZES.items():
             value = getattr(self, name)
             if type(value) is not int or value < least:
-                raise UsageError(f"{name} is {value!r}; expected a whole number from {least}")
+                raise UsageError(f"{name} is {shown(value)}; expected a whole number from {least}")
+        if self.layers > MOST_LAYERS:
+            raise UsageError(f"layers is {shown(self.layers)}; expected at most {MOST_LAYERS:,}")
         for name in FLAGS:
             if type(getattr(self, name)) is not bool:
-                raise UsageError(f"{name} is {getattr(self, name)!r}; expected true or false")
+                raise UsageError(f"{name} is {shown(getattr(self, name))}; expected true or false")
         if type(self.dropout) not in (int, float) or not 0 <= self.dropout <= 1:
-            raise UsageError(f"dropout is {self.dropout!r}; expected a number in [0, 1]")
+            raise UsageError(f"dropout is {shown(self.dropout)}; expected a number in [0, 1]")
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"tie_weights needs embedding_size equal to hidden_size; they are {self.embedding_size} and "
@@ -114,11 +117,11 @@ class LanguageConfig:
     def from_json(cls, value: Any) -> "LanguageConfig":
         """The configuration of ``to_json``'s value; raises ``UsageError`` when it is something else."""
         if not isinstance(value, dict):
-            raise UsageError(f"the configuration is {str(value)[:40]!r}; expected an object")
+            raise UsageError(f"the configuration is {shown(value)}; expected an object")
         known = [field.name for field in fields(cls)]
         if strange := sorted(set(value) - set(known)):
             raise UsageError(
-                f"the configuration has a field {strange[0][:40]!r} that this version does not know"
+                f"the configuration has a field {shown(strange[0])} that this version does not know"
             )
         for name in ("cell", "hidden_size", "layers", "vocabulary_size"):
             if name not in value:
@@ -128,7 +131,7 @@ class LanguageConfig:
 
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise UsageError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+        raise UsageError(f"{name} is {shown(value)}; expected one of {', '.join(choices)}")
 
 
 NETWORKS: dict[str, type[Any]] = {LanguageConfig.network: LanguageConfig}
@@ -137,6 +140,6 @@ NETWORKS: dict[str, type[Any]] = {LanguageConfig.network: LanguageConfig}
 def read_config(network: object, value: Any) -> Config:
     """The configuration of a network from its JSON; raises ``UsageError`` when it is something else."""
     if not isinstance(network, str) or network not in NETWORKS:
-        raise UsageError(f"the network is {str(network)[:40]!r}; expected one of {', '.join(NETWORKS)}")
+        raise UsageError(f"the network is {shown(network)}; expected one of {', '.join(NETWORKS)}")
     config: Config = NETWORKS[network].from_json(value)
     return config

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.files import atomic_write
 from backtime.models.config import Config, read_config
 from backtime.reference.weights import Array
@@ -124,12 +124,12 @@ def _head(metadata: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
         kind = metadata.get("kind", "")
         if kind not in KINDS_OF_VERSION_1:
             expected = ", ".join(map(repr, KINDS_OF_VERSION_1))
-            raise UsageError(f"a model of kind {metadata.get('kind')!r}; expected {expected}")
+            raise UsageError(f"a model of kind {shown(metadata.get('kind'))}; expected {expected}")
         return kind, KINDS_OF_VERSION_1[kind], {"vocabulary": _value(metadata, "vocabulary")}
     if version != str(VERSION):
-        newer = version.isdecimal() and int(version) > VERSION
+        newer = version.isdecimal() and version.lstrip("0") > str(VERSION)  # as text: it may have any length
         raise UsageError(
-            f"format version {version!r} {'is newer than this backtime' if newer else 'is unknown'}; "
+            f"format version {shown(version)} {'is newer than this backtime' if newer else 'is unknown'}; "
             f"expected {VERSION}"
         )
     for name in ("task", "network"):
@@ -137,7 +137,7 @@ def _head(metadata: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
             raise UsageError(f"metadata lacks {name}")
     encoding = _value(metadata, "encoding")
     if not isinstance(encoding, dict):
-        raise UsageError(f"metadata encoding is {str(encoding)[:40]!r}; expected an object")
+        raise UsageError(f"metadata encoding is {shown(encoding)}; expected an object")
     return metadata["task"], metadata["network"], encoding
 
 
@@ -156,7 +156,7 @@ def _check_tensors(found: Mapping[str, tuple[int, ...]], config: Config) -> None
         if found[name] != shape:
             raise UsageError(f"tensor {name} has shape {found[name]}; expected {shape}")
     if strange := sorted(set(found) - set(expected)):
-        raise UsageError(f"tensor {strange[0][:80]!r} does not belong to a model of this configuration")
+        raise UsageError(f"tensor {shown(strange[0])} does not belong to a model of this configuration")
 
 
 def _check_dtypes(found: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from backtime.errors import UsageError, shown
 from backtime.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
 from backtime.nn.gru import GRU
 from backtime.nn.layer import Recurrent
@@ -43,7 +44,7 @@ def accelerate(model: nn.Module) -> Report:
     Parameters stay the same objects. Subclasses are left as they are: they may do something else.
     """
     report = Report()
-    for name, module in model.named_modules():
+    for name, module in _checked(model).named_modules():
         kind = type(module)
         if kind in OURS:
             _adopt(module)
@@ -56,7 +57,7 @@ def accelerate(model: nn.Module) -> Report:
 def restore(model: nn.Module) -> Report:
     """Undo ``accelerate``, in place; layers that were backtime's from the start are left."""
     report = Report()
-    for name, module in model.named_modules():
+    for name, module in _checked(model).named_modules():
         if type(module) not in THEIRS:
             continue
         if "_was_torchs" not in module.__dict__:
@@ -66,6 +67,12 @@ def restore(model: nn.Module) -> Report:
         kind = type(module).__name__
         report.swapped[name] = f"backtime.nn.{kind} -> torch.nn.{kind}"
     return report
+
+
+def _checked(model: Any) -> nn.Module:
+    if isinstance(model, nn.Module):
+        return model
+    raise UsageError(f"model is {shown(model)}; expected a torch.nn.Module")
 
 
 def _adopt(module: Any) -> None:

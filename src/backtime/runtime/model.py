@@ -9,7 +9,7 @@ import backtime.kernels as kernels
 from backtime.data.text.lines import read_lines
 from backtime.data.text.symbols import UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model
 from backtime.reference.weights import Array, Weights
@@ -37,7 +37,9 @@ class Model:
     def __init__(self, file: ModelFile, backend: str = "auto") -> None:
         """Prepare the weights for stepping."""
         if not isinstance(file.config, LanguageConfig):
-            raise UsageError(f"a model for the task {file.task!r}; expected one that reads and writes text")
+            raise UsageError(
+                f"a model for the task {shown(file.task)}; expected one that reads and writes text"
+            )
         self.config: LanguageConfig = file.config
         self.vocabulary = Vocabulary.from_json(file.encoding["vocabulary"])
         tensors, layers = file.tensors, range(file.config.layers)

@@ -12,7 +12,7 @@ share. Nothing here needs PyTorch before a model is trained or evaluated.
 import importlib
 from typing import NamedTuple
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.models.file import PathLike, read_model
 from backtime.runtime.predictor import Predictor
 from backtime.tasks.base import TaskKind
@@ -36,7 +36,7 @@ DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 
 def find(name: str) -> TaskKind:
     """The task of that name; raises ``UsageError`` when there is none."""
     if name not in TASKS:
-        raise UsageError(f"the task is {name[:40]!r}; expected one of {', '.join(TASKS)}")
+        raise UsageError(f"the task is {shown(name)}; expected one of {', '.join(TASKS)}")
     kind: TaskKind = importlib.import_module(TASKS[name].module).KIND
     return kind
 

@@ -57,7 +57,10 @@ class TaskKind(Protocol):
     def prepare(
         self, source: Path | None, settings: Any, folder: Path, encoding: dict[str, Any] | None, tell: Tell
     ) -> Data:
-        """Read and check the data; what is too large for memory goes into ``folder``.
+        """Read and check the data; what is too large for memory goes into ``folder``, and is opened once.
+
+        A resume calls it in another place, with the files that it has left in the run folder: they take
+        their place when the data have turned out to be the same.
 
         ``encoding`` is that of a model to begin with or of a run that is resumed, and is then used as it is;
         with None it is made from the data. Raises ``UsageError`` naming file and line, and

@@ -1,5 +1,6 @@
 """How well a model does on data: ``backtime evaluate``, for every task."""
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from backtime.errors import UsageError
 from backtime.models.file import read_model
 from backtime.tasks import find
 from backtime.tasks.base import Scores
+from backtime.tasks.same_data import spooled
 
 
 def evaluate(model: Path, data: Path, threads: int | None = None, **options: Any) -> Scores:
@@ -17,12 +19,13 @@ def evaluate(model: Path, data: Path, threads: int | None = None, **options: Any
 
     ``options`` are those of the model's task (``TaskKind.evaluation``). Raises ``UsageError``.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads is {threads}; expected 1 or more")
     if threads is not None:
         torch.set_num_threads(threads)  # the engine takes as many
     file = read_model(model)
     kind = find(file.task)
     chosen = kind.evaluation(**options)
-    with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
-        return kind.evaluate(file, data, chosen, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="backtime-") as folder, spooled(data, Path(folder)) as source:
+        scores = kind.evaluate(file, source or data, chosen, Path(folder))
+    if not math.isfinite(scores.get("loss", 0.0)):
+        raise UsageError(f"{model}: its loss on {data} is {scores['loss']}; its training has diverged")
+    return scores

@@ -14,7 +14,7 @@ from backtime.data.text.corpus import find_corpus
 from backtime.data.text.readers import read_text
 from backtime.data.text.symbols import LEVELS
 from backtime.data.text.token_file import TokenFile
-from backtime.data.text.tokens import prepare_corpus
+from backtime.data.text.tokens import kept_tokens, prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.fields import check, described
@@ -236,8 +236,12 @@ class LanguageKind(TaskKind):
         encoding: dict[str, Any] | None,
         tell: Tell,
     ) -> Text:
-        """The text as numbers, in ``tokens.bin`` of the folder."""
-        known = None if encoding is None else Vocabulary.from_json(encoding["vocabulary"])
+        """The text as numbers, in ``tokens.bin`` of the folder; of a lost text those that are there."""
+        known = None if encoding is None else Vocabulary.from_json(encoding.get("vocabulary"))
+        if known and not (source and source.exists()) and (kept := kept_tokens(folder, known)):
+            if source:
+                tell(f"{source} is gone; going on with its tokens in the run folder")
+            return Text(kept, known)
         size = settings.vocabulary_size
         tokens, vocabulary = prepare_corpus(
             source, folder, settings.level, size, known, progress=_reading(tell)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backtime.errors import UsageError
 from backtime.fields import described
-from backtime.models.config import ACTIVATIONS, CELLS
+from backtime.models.config import ACTIVATIONS, CELLS, MOST_LAYERS
 from backtime.training.settings import NETWORK, Settings
 
 
@@ -14,7 +14,9 @@ class RecurrentSettings(Settings):
 
     cell: str = described("lstm", "kind of recurrent layer", group=NETWORK, choices=CELLS)
     hidden_size: int = described(256, "units a layer", group=NETWORK, least=1)
-    layers: int = described(2, "recurrent layers, one above the other", group=NETWORK, least=1)
+    layers: int = described(
+        2, "recurrent layers, one above the other", group=NETWORK, least=1, below=MOST_LAYERS + 1
+    )
     activation: str = described("tanh", "of the rnn cell", group=NETWORK, choices=ACTIVATIONS)
     reset_after: bool = described(
         True,
@@ -22,7 +24,13 @@ class RecurrentSettings(Settings):
         group=NETWORK,
         off=("--reset-before", "gru: reset gate before it"),
     )
-    dropout: float = described(0.0, "share of units dropped between layers", group=NETWORK, least=0, below=1)
+    dropout: float = described(
+        0.0,
+        "share of units dropped: of an embedding, between layers, and before the output",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
 
     def __post_init__(self) -> None:
         """Check what means something only together."""

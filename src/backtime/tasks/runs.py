@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from backtime.errors import UnknownValueError, UsageError
+from backtime.errors import UsageError
 from backtime.fields import flag
 from backtime.models.file import ModelFile, read_model
 from backtime.tasks import DEFAULT, find
 from backtime.tasks.base import Data, TaskKind
+from backtime.tasks.same_data import STDIN, same_data, spooled
 from backtime.tasks.summary import print_summary
 from backtime.training import loop, saving
 from backtime.training.curves import draw_curves
@@ -52,8 +53,10 @@ def train(request: Request) -> int:
     settings = _settings(kind, request, start)
     with StopSignals() as signals, closing(_claim(kind, request, settings)) as folder:
         try:
+            signals.release()
             run = _begin(kind, request, settings, folder, start, signals)
         except BaseException:
+            signals.held = True
             folder.discard()
             raise
         return _finish(kind, run, request)
@@ -62,23 +65,28 @@ def train(request: Request) -> int:
 def resume(path: Path, request: Request) -> int:
     """Go on with the run in ``path``, exactly from its last save; returns as ``train`` does."""
     with StopSignals() as signals, closing(RunFolder.open(path)) as folder:
+        signals.release()
         config = folder.config()
         kind = find(str(config.get("task", DEFAULT)))
         if request.task not in (None, kind.name):
             raise UsageError(f"--task {request.task} conflicts with the run's {kind.name}")
         settings = kind.settings.from_json(config["settings"]).resumed_with(request.given)
         progress = choose_progress(kind.metrics(settings), request.quiet, request.as_json)
-        source = request.data or (Path(config["data"]) if config["data"] else None)
-        data = _same_data(kind, source, settings, folder, config, progress)
+        data = same_data(kind, request.data, settings, folder, config, progress.note)
         run = make_run(kind, data, settings, folder, None, progress, signals)
-        saving.resume(run)
-        folder.write_config({**config, "settings": settings.to_json()})
-        if reason := loop.reason_to_stop(run):
-            progress.note(
-                f"nothing to do: the run has reached its {flag(reason)}; give a larger one to go on"
-            )
+        saving.read(run)
+        reason = loop.reason_to_stop(run)
+        if reason:
+            words = f"the run has reached its {flag(reason)}; give a larger one to go on"
+            progress.note(f"nothing to do: {words}")
+            if saving.is_closed(run):
+                print_summary(run, _next_verb(kind), reason, request.quiet, request.as_json)
+                return 0
         else:
             progress.note(f"going on from step {run.state.step} in {path}")
+        saving.resume(run)  # only now does the folder change
+        if not reason:
+            folder.write_config({**config, "settings": settings.to_json()})
         return _finish(kind, run, request)
 
 
@@ -125,6 +133,8 @@ def _claim(kind: TaskKind, request: Request, settings: Settings) -> RunFolder:
     if request.out:
         return RunFolder.create(request.out)
     name = request.data.resolve().stem if request.data else kind.default_data
+    if request.data == STDIN:
+        name = "stdin"
     return RunFolder.create_next(Path("runs"), f"{'-'.join(name.split())}-{settings.label}")
 
 
@@ -138,7 +148,8 @@ def _begin(
 ) -> Run:
     progress = choose_progress(kind.metrics(settings), request.quiet, request.as_json)
     known = start.encoding if start else None
-    data = kind.prepare(request.data, settings, folder.path, known, progress.note)
+    with spooled(request.data, folder.path) as source:
+        data = kind.prepare(source, settings, folder.path, known, progress.note)
     run = make_run(kind, data, settings, folder, start, progress, signals)
     folder.write_encoding(data.encoding)
     folder.make_places()
@@ -147,11 +158,11 @@ def _begin(
         {
             "backtime": __version__,
             "task": kind.name,
-            "data": str(request.data.resolve()) if request.data else None,
+            "data": _full_name(request.data),
             "about": data.describe(),
             "fingerprint": data.fingerprint,
             "encoding": list(data.encoding),
-            "init_from": str(request.init_from.resolve()) if request.init_from else None,
+            "init_from": _full_name(request.init_from),
             "settings": settings.to_json(),
         }
     )
@@ -162,36 +173,27 @@ def _begin(
     return run
 
 
-def _same_data(
-    kind: TaskKind,
-    source: Path | None,
-    settings: Settings,
-    folder: RunFolder,
-    config: dict[str, Any],
-    progress: Progress,
-) -> Data:
-    """The data, if they are those that the run began with."""
-    known = folder.encoding(config["encoding"])
-    try:
-        data = kind.prepare(source, settings, folder.path, known, progress.note)
-        same = data.fingerprint == config["fingerprint"]
-    except UnknownValueError:
-        same = False
-    if not same:
-        name = source or "the default data"
-        raise UsageError(f"{name} has changed since {folder.path} began; a resume needs the same data")
-    return data
+def _full_name(path: Path | None) -> str | None:
+    """As a resume from anywhere finds it."""
+    return str(path if path == STDIN else path.resolve()) if path else None
 
 
 def _finish(kind: TaskKind, run: Run, request: Request) -> int:
     """Train to the end; then the curves and the summary."""
     progress, folder, signals = run.progress, run.folder, run.signals
-    progress.start()
     try:
+        progress.start()
         reason = loop.train(run)
     finally:
         progress.stop()
     if problem := draw_curves(folder.metrics(), folder.path, run.task.metrics):
         progress.note(problem)
-    print_summary(run, "sample" if kind.sampling else "predict", reason, request.quiet, request.as_json)
+    print_summary(run, _next_verb(kind), reason, request.quiet, request.as_json)
+    if reason == "output" and progress.lost:
+        raise progress.lost  # the command line knows what to say of it, and where
     return 128 + signals.received if reason == "interrupt" and signals.received else 0
+
+
+def _next_verb(kind: TaskKind) -> str:
+    """What to try with the model."""
+    return "sample" if kind.sampling else "predict"

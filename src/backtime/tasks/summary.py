@@ -1,9 +1,9 @@
 """The last lines of a run, on stdout: where it is, how good it is, what to do next."""
 
-import json
 import shlex
 from typing import Any
 
+from backtime.files import to_json
 from backtime.training.run import Run
 
 
@@ -13,12 +13,12 @@ def print_summary(run: Run, verb: str, reason: str, quiet: bool, as_json: bool) 
     ``verb`` is what to try next with the model.
     """
     facts = _facts(run, verb, reason)
-    if as_json:
-        print(json.dumps(facts), flush=True)
+    if as_json and not run.progress.lost:
+        print(to_json(facts), flush=True)
         return
-    if reason == "interrupt":
+    if reason in ("interrupt", "output"):
         run.progress.note(f"stopped at step {facts['step']} and saved; go on with: {facts['resume']}")
-    if not quiet:
+    if not quiet and not run.progress.lost:
         for name in ("run", "best", "model", verb):
             print(f"{name:<7} {facts[name] if name != 'best' else _best(run)}")
 

@@ -15,7 +15,7 @@
 - ``optimisers``  the optimiser, from torch.optim
 - ``schedule``    the learning rate of each step
 - ``record``      the numbers of a log line
-- ``signals``     Ctrl-C and SIGTERM
+- ``signals``     Ctrl-C, SIGTERM, a terminal that closes
 - ``progress``    what the user sees meanwhile
 - ``curves``      the picture of a run
 

@@ -19,7 +19,7 @@ def draw_curves(lines: list[Record], folder: Path, metrics: tuple[Metric, ...]) 
     try:
         import matplotlib
     except ModuleNotFoundError:
-        return "no curves are drawn without matplotlib: pip install 'backtime[plots]'"
+        return "no curves are drawn without matplotlib: pip install matplotlib"
     matplotlib.use("agg")  # no window
     if not lines:
         return None
@@ -60,5 +60,5 @@ def _figure(lines: list[Record], metrics: tuple[Metric, ...]) -> Any:
 
 def _axes(lines: list[Record], name: str) -> tuple[list[float], list[float]]:
     """Tokens and values of the lines that have the value."""
-    points = [(line["tokens"], line[name]) for line in lines if line.get(name) is not None]
-    return [x for x, _ in points], [y for _, y in points]
+    whole = [line for line in lines if line.get(name) is not None and line.get("tokens") is not None]
+    return [line["tokens"] for line in whole], [line[name] for line in whole]

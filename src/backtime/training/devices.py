@@ -13,10 +13,12 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 
 
 def on_device(model: Module, device: str) -> Module:
-    """The model on a device; raises ``UsageError`` where there is no such device."""
+    """The model on a device; raises ``UsageError`` where there is no such device, or one without numbers."""
     try:
+        torch.zeros(1, device=device).item()  # which ``meta`` cannot give
         return model.to(device)
-    except (RuntimeError, AssertionError) as error:  # PyTorch's ways to say: no such device, not built for it
+    # PyTorch's ways to say: no such device, not built for it, no numbers there
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(f"--device {device}: {str(error).splitlines()[0]}") from error
 
 

@@ -42,10 +42,13 @@ def train(run: Run) -> str:
 
 
 def reason_to_stop(run: Run) -> str:
-    """Interrupt, epochs, max-steps, minutes or patience; empty while the run goes on."""
+    """Interrupt, output (nobody reads it any more), epochs, max-steps, minutes or patience; empty while the
+    run goes on.
+    """
     state, settings = run.state, run.settings
     reached = {
         "interrupt": run.signals.received is not None,
+        "output": run.progress.lost is not None,
         "epochs": state.epoch >= settings.epochs,
         "max-steps": settings.max_steps is not None and state.step >= settings.max_steps,
         "minutes": settings.minutes is not None and state.seconds >= 60 * settings.minutes,
@@ -62,9 +65,9 @@ def _advance(run: Run) -> None:
         found = _validate(run)
     if due or step % run.settings.log_every == 0:
         _log(run, found)
-    if step % run.save_every == 0:
-        saving.save(run)
     run.tick()
+    if run.save_is_due():
+        saving.save(run)
     run.progress.step(step)
 
 

@@ -5,22 +5,33 @@ from collections.abc import Iterable
 import torch
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from backtime.models.memory import check_bytes
 from backtime.training.settings import Settings
+
+SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}  # numbers kept for each weight
 
 
 def make_optimiser(parameters: Iterable[torch.nn.Parameter], settings: Settings) -> Optimizer:
     """Adam, AdamW, RMSprop (with char-rnn's memory of 0.95) or plain SGD.
 
+    Raises ``UsageError`` when weights, gradients and what the optimiser keeps are more than the memory.
     Where PyTorch has a fused step it is used: one pass over the weights instead of one for each operation.
     """
+    weights = list(parameters)
+    copies = 2 + SLOTS[settings.optimizer]
+    count = sum(weight.numel() for weight in weights)
+    check_bytes(
+        copies * sum(weight.nbytes for weight in weights),
+        f"training {count:,} weights with {settings.optimizer} ({copies} numbers for each)",
+    )
     rate, decay = settings.rate, settings.weight_decay
     if settings.optimizer == "adam":
-        return Adam(parameters, lr=rate, weight_decay=decay, fused=True)
+        return Adam(weights, lr=rate, weight_decay=decay, fused=True)
     if settings.optimizer == "adamw":
-        return AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+        return AdamW(weights, lr=rate, weight_decay=decay, fused=True)
     if settings.optimizer == "rmsprop":
-        return RMSprop(parameters, lr=rate, alpha=0.95, weight_decay=decay)
-    return SGD(parameters, lr=rate, weight_decay=decay, fused=True)
+        return RMSprop(weights, lr=rate, alpha=0.95, weight_decay=decay)
+    return SGD(weights, lr=rate, weight_decay=decay, fused=True)
 
 
 def set_rate(optimiser: Optimizer, rate: float) -> None:

@@ -1,10 +1,14 @@
 """What the user sees of a run while it lasts: a live display, plain lines, JSON lines, or nothing."""
 
-import json
+import contextlib
+import errno
 import math
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TextIO
 
+from backtime.errors import one_line
+from backtime.files import to_json
 from backtime.training.metrics import Metric
 from backtime.training.record import Record
 
@@ -12,7 +16,13 @@ Metrics = tuple[Metric, ...]
 
 
 class Progress:
-    """Shows nothing; the others build on it."""
+    """Shows nothing; the others build on it.
+
+    ``lost`` is the error that its output met: a closed pipe or terminal, a full disk. From then on nothing is
+    shown, and the loop ends the run as after Ctrl-C.
+    """
+
+    lost: OSError | None = None
 
     def start(self) -> None:
         """The run begins."""
@@ -29,6 +39,20 @@ class Progress:
     def stop(self) -> None:
         """The run has ended, well or not."""
 
+    @contextlib.contextmanager
+    def _showing(self) -> Iterator[None]:
+        """What shows something stands in such a block; ValueError is what a closed file raises."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            closed = OSError(errno.EBADF, str(error))
+            self.lost = self.lost or (error if isinstance(error, OSError) else closed)
+
+    def _print(self, text: str, file: TextIO | None) -> None:
+        if file and not self.lost:
+            with self._showing():
+                print(text, file=file, flush=True)
+
 
 class PlainProgress(Progress):
     """One line of text a log line, on stderr: for a pipe or a file."""
@@ -39,11 +63,11 @@ class PlainProgress(Progress):
 
     def line(self, record: Record, seconds_left: float) -> None:
         """All cells in one line."""
-        print(joined(cells(record, self.metrics, seconds_left)), file=sys.stderr)
+        self._print(joined(cells(record, self.metrics, seconds_left)), sys.stderr)
 
     def note(self, text: str) -> None:
         """The text, on stderr."""
-        print(f"backtime: {text}", file=sys.stderr)
+        self._print(f"backtime: {one_line(text)}", sys.stderr)
 
 
 class JsonProgress(PlainProgress):
@@ -51,7 +75,7 @@ class JsonProgress(PlainProgress):
 
     def line(self, record: Record, seconds_left: float) -> None:
         """One JSON object."""
-        print(json.dumps(record), flush=True)
+        self._print(to_json(record), sys.stdout)
 
 
 class LiveProgress(Progress):
@@ -69,7 +93,8 @@ class LiveProgress(Progress):
 
     def start(self) -> None:
         """Begin to draw."""
-        self.live.start()
+        with self._showing():
+            self.live.start()
 
     def step(self, step: int) -> None:
         """Drawn at the next refresh."""
@@ -79,21 +104,23 @@ class LiveProgress(Progress):
         """Drawn at the next refresh; a validation stays on the screen as a line of its own."""
         now = cells(record, self.metrics, seconds_left)
         if any(record[f"val_{metric.name}"] is not None for metric in self.metrics):
-            self._print(joined(now))
+            self._above(joined(now))
         self.cells = self.cells | dict(
             now
         )  # the last validation stays; a new dict, for another thread draws it
 
     def note(self, text: str) -> None:
         """The text, above the numbers."""
-        self._print(f"backtime: {text}")
+        self._above(f"backtime: {one_line(text)}")
 
     def stop(self) -> None:
         """Leave the last numbers where they are and give the terminal back."""
-        self.live.stop()
+        with self._showing():
+            self.live.stop()
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def _above(self, text: str) -> None:
+        with self._showing():
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _panel(self) -> Any:
         """The cells side by side, in as many rows as the terminal's width asks for."""
@@ -110,7 +137,7 @@ def choose_progress(metrics: Metrics, quiet: bool, as_json: bool) -> Progress:
         return Progress()
     if as_json:
         return JsonProgress(metrics)
-    if not sys.stderr.isatty():
+    if not (sys.stderr and sys.stderr.isatty()):
         return PlainProgress(metrics)
     try:
         return LiveProgress(metrics)

@@ -37,11 +37,18 @@ class Run:
         self.validate_every = settings.validate_every or min(task.steps_per_epoch, LONGEST_WAIT)
         self.save_every = settings.save_every or self.validate_every
         self.saved_step = self.validated_step = -1
+        self.saved_seconds = 0.0  # ``state.seconds`` at the last save
         self.clock = time.perf_counter()
         # on a CPU asking for a number costs nothing; another device would be waited for: ask once a log line
         self.watch_steps = next(task.model.parameters()).device.type == "cpu"
         # loss, gradient norm and count of steps that were not yet asked for their numbers
         self.pending: list[tuple[torch.Tensor, torch.Tensor, int]] = []
+
+    def save_is_due(self) -> bool:
+        """By steps, or because so many minutes have passed."""
+        most = self.settings.save_minutes
+        late = most > 0 and self.state.seconds - self.saved_seconds >= 60 * most
+        return late or self.state.step % self.save_every == 0
 
     def tick(self) -> None:
         """Add the time since the last call to the run's."""

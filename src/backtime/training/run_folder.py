@@ -16,11 +16,24 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from backtime.errors import UsageError
-from backtime.files import atomic_write, write_json_atomic
+from backtime.errors import UsageError, shown
+from backtime.fields import read
+from backtime.files import atomic_write, read_json_object, to_json, write_json_atomic
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What a resume reads of config.json."""
+
+    settings: dict[str, Any]
+    data: str | None
+    fingerprint: str
+    encoding: list[str]
+    task: str = ""
 
 
 class RunFolder:
@@ -100,17 +113,18 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """The content of config.json; raises ``UsageError`` when it is damaged."""
-        value = _read_object(self.config_file)
+        value = read_json_object(self.config_file)
         if "corpus" in value:  # version 0.1.0, which had one task
             value = {"data": value["corpus"], "encoding": ["vocabulary"], **value}
-        for name in ("settings", "data", "fingerprint"):
-            if name not in value:
-                raise UsageError(f"cannot resume: {self.config_file} is damaged: it lacks {name}")
+        config = read(ConfigFile, value, f"{self.config_file} is damaged", others=True)
+        for name in config.encoding:
+            if not name.isidentifier():  # it is the name of a file of this folder
+                raise UsageError(f"{self.config_file} is damaged: encoding names {shown(name)}")
         return value
 
     def encoding(self, names: list[str]) -> dict[str, Any]:
         """The parts of the encoding, each from its file; raises ``UsageError`` when one is damaged."""
-        return {name: _read_object(self.path / f"{name}.json") for name in names}
+        return {name: read_json_object(self.path / f"{name}.json") for name in names}
 
     def write_encoding(self, encoding: dict[str, Any]) -> None:
         """Write each part of the encoding, a JSON object, into its file."""
@@ -124,7 +138,7 @@ class RunFolder:
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         with self._metrics_to_append() as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(to_json(record) + "\n")
 
     def sync_metrics(self) -> None:
         """Bring the log to the disk, so that it is never behind a save."""
@@ -143,11 +157,16 @@ class RunFolder:
             ) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; one that a kill left incomplete is left out."""
-        if not self.metrics_file.exists():
+        """The lines of metrics.jsonl; one that a kill left incomplete, or that is damaged, is left out."""
+        try:
+            lines = self.metrics_file.read_bytes().split(b"\n")[:-1]  # a complete line ends with a newline
+        except OSError:  # none yet, or none any more: the log is not the run
             return []
-        lines = self.metrics_file.read_text().split("\n")[:-1]  # a complete line ends with a newline
-        return [json.loads(line) for line in lines]
+        return [record for line in lines if (record := _record(line)) is not None]
+
+    def count_metrics(self) -> int:
+        """How many lines metrics.jsonl has, whatever is in them."""
+        return self.metrics_file.read_bytes().count(b"\n") if self.metrics_file.exists() else 0
 
     def keep_metrics(self, lines: int) -> None:
         """Cut metrics.jsonl to its first ``lines`` lines: what came after a save did not happen."""
@@ -161,7 +180,7 @@ class RunFolder:
 def task_of_run(path: Path) -> str | None:
     """The task of the run in a folder; None where there is no run, a damaged one, or one of version 0.1.0."""
     try:
-        name = _read_object(path / "config.json").get("task")
+        name = read_json_object(path / "config.json").get("task")
     except UsageError:
         return None
     return name if isinstance(name, str) else None
@@ -177,14 +196,14 @@ def _make(path: Path) -> list[Path]:
     return missing
 
 
-def _read_object(file: Path) -> dict[str, Any]:
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line of metrics.jsonl, when it is one: an object of numbers and nulls."""
     try:
-        value = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot resume: {file} is damaged: {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"cannot resume: {file} is damaged: it holds no object")
-    return value
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(value, dict) and "step" in value
+    return value if whole and all(isinstance(n, int | float | None) for n in value.values()) else None
 
 
 def _locked(path: Path) -> IO[str]:

@@ -5,6 +5,7 @@ import shutil
 
 import torch
 
+from backtime.errors import UsageError
 from backtime.files import atomic_write
 from backtime.training import checkpoint, divergence
 from backtime.training.metrics import main_value
@@ -33,26 +34,56 @@ def save(run: Run) -> None:
     run.folder.sync_metrics()
     run.task.save_model(run.folder.last_model)
     checkpoint.save(run.folder.state_file, run.model, run.optimiser, run.carried, run.state)
-    run.saved_step = run.state.step
+    run.saved_step, run.saved_seconds = run.state.step, run.state.seconds
+
+
+def read(run: Run) -> None:
+    """Bring the run to where the last save found it; the folder stays as it is."""
+    run.state, run.carried = checkpoint.load(
+        run.folder.state_file, run.model, run.optimiser, run.task.initial_state()
+    )
+    if run.state.chunk >= (steps := run.task.steps_per_epoch):
+        raise UsageError(
+            f"cannot resume from {run.folder.state_file}: step {run.state.chunk} of an epoch of {steps}"
+        )
+    run.pending = []
+    run.saved_step, run.validated_step = run.state.step, -1
+    run.saved_seconds = run.state.seconds
 
 
 def load(run: Run) -> None:
     """Go back to the last save: what came after it did not happen."""
-    run.state, run.carried = checkpoint.load(
-        run.folder.state_file, run.model, run.optimiser, run.task.initial_state()
-    )
-    run.pending = []
-    run.saved_step, run.validated_step = run.state.step, -1
+    read(run)
     run.folder.keep_metrics(run.state.lines)
 
 
 def resume(run: Run) -> None:
     """Take up the run at its last save, without what the end of a session added (see ``close``)."""
     load(run)
-    if run.folder.set_aside.exists():
-        run.folder.set_aside.replace(run.folder.best_model)
+    folder = run.folder
+    run.state.lines = min(run.state.lines, folder.count_metrics())  # fewer where somebody has cut the log
+    folder.make_places()
+    if folder.set_aside.exists():
+        folder.set_aside.replace(folder.best_model)
     elif run.state.best is None:
-        run.folder.best_model.unlink(missing_ok=True)
+        folder.best_model.unlink(missing_ok=True)
+    elif not folder.best_model.exists():
+        run.progress.note(f"{folder.best_model} is gone; the next validation begins a new best model")
+        run.state.best = None
+
+
+def is_closed(run: Run) -> bool:
+    """Whether the session before came to its end, so that there is nothing to add to the run as it is saved.
+
+    Then ``best`` and ``best_step`` are made those that ``close`` found, if it was called.
+    """
+    state, lines = run.state, run.folder.metrics()
+    if not (lines and lines[-1].get("step") == state.step and run.folder.best_model.exists()):
+        return False
+    value = lines[-1].get(f"val_{run.main.name}")
+    if len(lines) > state.lines and (run.folder.set_aside.exists() or state.best is None):
+        state.best, state.best_step = value, state.step
+    return len(lines) > state.lines or value is not None
 
 
 def roll_back(run: Run, fault: divergence.Diverged) -> None:
@@ -80,10 +111,11 @@ def close(run: Run, reason: str) -> None:
 
     This is no part of the run: a run that never stopped would not have done it. The saved state does not
     know of it, its log line is cut off by a resume, and the best model of the run proper is set aside to
-    be put back. After Ctrl-C only a run without any best model is kept waiting for this.
+    be put back. After Ctrl-C, or where nobody reads its output any more, only a run without any best model is
+    kept waiting for this.
     """
     folder, best = run.folder, run.state.best
-    if reason == "interrupt" and folder.best_model.exists():
+    if reason in ("interrupt", "output") and folder.best_model.exists():
         return
     found = run.task.validate()
     record = run.record(found)

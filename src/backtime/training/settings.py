@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from backtime.errors import UsageError
-from backtime.fields import check, described, flag
+from backtime.fields import check, described, flag, read
 
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 2e-3, "sgd": 1.0}  # where --lr is not given
 SCHEDULES = ("constant", "cosine", "exponential", "plateau")
 
+MOST_THREADS = 1024  # PyTorch dies of a number that the system cannot give
+
 # What a resumed run may change: how long it goes on and how it runs, never what it computes.
-RUN_LENGTH = ("epochs", "minutes", "max_steps", "patience", "threads")
+RUN_LENGTH = ("epochs", "minutes", "max_steps", "patience", "save_minutes", "threads")
 
 RUN, DATA, NETWORK, STEPS, LENGTH = GROUPS = ("run", "data", "network", "training", "length and rhythm")
 _RATES = ", ".join(f"{name} {rate:g}" for name, rate in LEARNING_RATES.items())
@@ -30,7 +32,9 @@ class Settings:
 
     seed: int = described(1, "of all random numbers", group=RUN, least=0, below=2**32)
     device: str = described("cpu", "where to compute: cpu, cuda, ...", group=RUN)
-    threads: int | None = described(None, "CPU threads (default: PyTorch's choice)", group=RUN, least=1)
+    threads: int | None = described(
+        None, "CPU threads (default: PyTorch's choice)", group=RUN, least=1, below=MOST_THREADS + 1
+    )
 
     validation_fraction: float = described(
         0.05, "share of the data, at its end, to validate on", group=DATA, least=0, below=1
@@ -59,6 +63,12 @@ class Settings:
     save_every: int | None = described(
         None, "steps between saves (default: at each validation)", group=LENGTH, least=1
     )
+    save_minutes: float = described(
+        5.0,
+        "save too when the last save is X minutes ago; 0: by steps alone",
+        group=LENGTH,
+        least=0,
+    )
 
     def __post_init__(self) -> None:
         """Check every value and fill in the learning rate."""
@@ -86,11 +96,9 @@ class Settings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The settings of ``to_json``; raises ``UsageError`` on a name that this version does not know."""
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise UsageError(f"settings hold {unknown[0]!r}, which this version of backtime does not know")
-        return cls(**values)
+        """The settings of ``to_json``; raises ``UsageError`` where it is something else."""
+        settings: Self = read(cls, values, "the settings")
+        return settings
 
     def resumed_with(self, given: dict[str, Any]) -> Self:
         """These settings with the run's length as ``given``; ``UsageError`` if more differs."""

@@ -5,6 +5,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from backtime.errors import UsageError
+from backtime.fields import read
+
 
 @dataclass
 class Window:
@@ -73,12 +76,17 @@ class RunState:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "RunState":
-        """The state of ``to_json``, or of version 0.1.0's."""
-        values = dict(values)
-        if "best_loss" in values:
-            values["best"] = values.pop("best_loss")
-        window = Window(**values["window"])
-        if len(window.counts) < len(window.losses):  # 0.1.0: every step had the same number of tokens
-            window.counts = [values["tokens"] // values["step"]] * len(window.losses)
-        return cls(**{**values, "window": window})
+    def from_json(cls, values: Any) -> "RunState":
+        """The state of ``to_json``, or of version 0.1.0's; ``UsageError`` where it is something else."""
+        if isinstance(values, dict) and "best_loss" in values:
+            values = {**values, "best": values["best_loss"]}
+            del values["best_loss"]
+        state: RunState = read(cls, values, "the state of the run", complete=True)
+        window = state.window
+        if not window.counts:  # 0.1.0: every step had the same number of tokens
+            window.counts = [state.tokens // max(1, state.step)] * len(window.losses)
+        if not len(window.losses) == len(window.counts) == len(window.norms):
+            raise UsageError("the state of the run: window has losses, counts and norms of unequal number")
+        if min(state.horizon, state.step, state.epoch, state.chunk, state.tokens, state.lines) < 0:
+            raise UsageError("the state of the run: a number of it is below zero")
+        return state

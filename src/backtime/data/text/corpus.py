@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from backtime.errors import UsageError
 
+RUN_MARKS = ({"tokens.bin", "tokens.json"}, {"config.json", ".lock"})  # of run folders
 HEAD = 1 << 16  # bytes that decide whether a file of a folder is text
 
 # Of the standard library: no tests, no demonstrations, no tables, nothing installed on top of it.
@@ -95,7 +96,7 @@ def _walk(folder: Path, own: Path | None = None, skip: Set[str] = frozenset()) -
     """The regular files under ``folder``, sorted by path, without hidden ones and without run folders."""
     files: list[Path] = []
     for root, folders, names in os.walk(folder, onerror=_unreadable):
-        if {"tokens.bin", "tokens.json"} <= set(names) or Path(root).resolve() == own:
+        if any(marks <= set(names) for marks in RUN_MARKS) or Path(root).resolve() == own:
             folders.clear()
             continue
         folders[:] = [name for name in folders if name[0] != "." and name not in skip]

@@ -16,6 +16,8 @@ def read_lines(source: Path | None) -> Iterator[str]:
     Raises ``UsageError`` naming file and line at a byte that is not UTF-8.
     """
     name = "standard input" if source is None else str(source)
+    if source is None and sys.stdin is None:
+        raise UsageError("standard input is closed; expected text there")
     try:
         with contextlib.ExitStack() as stack:
             file = sys.stdin.buffer if source is None else stack.enter_context(source.open("rb"))

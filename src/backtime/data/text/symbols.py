@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.errors import UnknownValueError, UsageError
+from backtime.errors import UnknownValueError, UsageError, shown
 
 LEVELS = ("char", "byte", "word")
 UNKNOWN = "<unk>"  # word level: every word that is not in the vocabulary
@@ -17,7 +17,7 @@ class UnknownSymbolError(UnknownValueError):
     def __init__(self, symbol: str, size: int, place: str) -> None:
         """``place`` says where in the text, ``size`` is how many symbols the vocabulary has."""
         super().__init__(
-            f"the character {symbol!r} (U+{ord(symbol):04X}) at {place} "
+            f"the character {shown(symbol)} (U+{ord(symbol):04X}) at {place} "
             f"is not one of the {size} characters of the vocabulary"
         )
         self.symbol = symbol
@@ -39,7 +39,7 @@ def utf8_bytes(text: str) -> NDArray[np.uint8]:
         return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
     except UnicodeEncodeError as error:
         symbol, where = text[error.start], place(text, error.start)
-        raise UsageError(f"the text has half a character, {symbol!r}, at {where}") from error
+        raise UsageError(f"the text has half a character, {shown(symbol)}, at {where}") from error
 
 
 def place(text: str, at: int) -> str:
@@ -51,7 +51,7 @@ def place(text: str, at: int) -> str:
 def check_level(level: str) -> None:
     """Raise ``UsageError`` unless ``level`` is one of ``LEVELS``."""
     if level not in LEVELS:
-        raise UsageError(f"level is {level!r}; expected one of {', '.join(LEVELS)}")
+        raise UsageError(f"level is {shown(level)}; expected one of {', '.join(LEVELS)}")
 
 
 def check_symbols(level: str, symbols: list[str]) -> None:
@@ -67,9 +67,9 @@ def check_symbols(level: str, symbols: list[str]) -> None:
     seen: set[str] = set()
     for at, symbol in enumerate(symbols):
         if not fits(symbol):
-            raise UsageError(f"symbol {at} is {symbol!r}; expected a single {level}")
+            raise UsageError(f"symbol {at} is {shown(symbol)}; expected a single {level}")
         if symbol in seen:
-            raise UsageError(f"symbol {at} is {symbol!r} for the second time; expected each once")
+            raise UsageError(f"symbol {at} is {shown(symbol)} for the second time; expected each once")
         seen.add(symbol)
     for special in (UNKNOWN, END_OF_LINE):
         if level == "word" and special not in seen:

@@ -5,10 +5,10 @@
 """
 
 import hashlib
-import json
 import os
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,27 @@ from numpy.typing import NDArray
 
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
-from backtime.files import atomic_write, write_json_atomic
+from backtime.fields import read
+from backtime.files import atomic_write, read_json_object, write_json_atomic
 
 FORMAT = 1
 DTYPES = {"uint8": "<u1", "uint16": "<u2", "int32": "<i4"}
-FIELDS = {"corpus": str, "text_bytes": int, "files": int, "skipped": int, "length": int, "fingerprint": str}
+BLOCK = 1 << 20  # bytes hashed at a time
+
+
+@dataclass(frozen=True)
+class About:
+    """What ``tokens.json`` says; the corpus it was made from is described beside it (see ``tokens``)."""
+
+    format: int
+    corpus: str
+    text_bytes: int
+    files: int
+    skipped: int
+    length: int
+    dtype: str
+    fingerprint: str
+    vocabulary: dict[str, Any]
 
 
 class TokenFile:
@@ -37,14 +53,11 @@ class TokenFile:
     def __init__(self, folder: Path | str) -> None:
         """Open the file; it stays open, so it may be replaced or removed meanwhile."""
         self.path = Path(folder) / "tokens.bin"
-        self.about = _read_about(self.path)
-        self.dtype = np.dtype(DTYPES[self.about["dtype"]])
-        self.fingerprint: str = self.about["fingerprint"]
-        self.corpus: str = self.about["corpus"]
-        self.text_bytes: int = self.about["text_bytes"]
-        self.files: int = self.about["files"]
-        self.skipped: int = self.about["skipped"]
-        self.length: int = self.about["length"]
+        self.about, own = _read_about(self.path)
+        self.dtype = np.dtype(DTYPES[own.dtype])
+        self.fingerprint, self.length = own.fingerprint, own.length
+        self.corpus, self.text_bytes = own.corpus, own.text_bytes
+        self.files, self.skipped = own.files, own.skipped
         self._handle = os.open(self.path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._handle)
         if os.fstat(self._handle).st_size != self.length * self.dtype.itemsize:
@@ -54,6 +67,13 @@ class TokenFile:
     def vocabulary(self) -> Vocabulary:
         """What the numbers stand for."""
         return Vocabulary.from_json(self.about["vocabulary"])
+
+    def is_whole(self) -> bool:
+        """Whether the numbers are those that the fingerprint was made of; reads them all, a GB a second."""
+        digest, bytes_left = hashlib.blake2b(digest_size=16), self.length * self.dtype.itemsize
+        for start in range(0, bytes_left, BLOCK):
+            digest.update(os.pread(self._handle, BLOCK, start))
+        return digest.hexdigest() == self.fingerprint
 
     @property
     def tokens(self) -> NDArray[Any]:
@@ -102,18 +122,12 @@ def write_tokens(
     write_json_atomic(folder / "tokens.json", own)
 
 
-def _read_about(path: Path) -> dict[str, Any]:
+def _read_about(path: Path) -> tuple[dict[str, Any], About]:
     description = path.with_suffix(".json")
-    try:
-        about = json.loads(description.read_bytes())
-        path.stat()
-    except OSError as error:
-        raise UsageError(f"{path.parent} holds no prepared corpus: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{description} is not JSON: {error}") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT or str(about.get("dtype")) not in DTYPES:
+    if not (path.is_file() and description.is_file()):
+        raise UsageError(f"{path.parent} holds no prepared corpus")
+    value = read_json_object(description)
+    own: About = read(About, value, f"{description} is damaged", others=True)
+    if own.format != FORMAT or own.dtype not in DTYPES or own.length < 1:
         raise UsageError(f"{description} does not describe tokens of format {FORMAT}")
-    for field, kind in FIELDS.items():
-        if not isinstance(about.get(field), kind):
-            raise UsageError(f"{description} has {field} {about.get(field)!r}; expected {kind.__name__}")
-    return about
+    return value, own

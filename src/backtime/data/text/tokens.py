@@ -65,10 +65,19 @@ def _up_to_date(folder: Path, made_from: dict[str, Any], vocabulary: Vocabulary 
         known = ready.vocabulary
     except UsageError:  # nothing there, or nothing whole: it is made anew
         return None
-    same = [name for name, value in made_from.items() if ready.about.get(name) == value]
-    if vocabulary is None:
-        return ready if same == list(made_from) else None
-    return ready if {"sources", "unknown"} <= set(same) and known == vocabulary else None
+    same = {name for name, value in made_from.items() if ready.about.get(name) == value}
+    wanted = set(made_from) if vocabulary is None else {"sources", "unknown"}
+    fits = wanted <= same and vocabulary in (None, known)
+    return ready if fits and ready.is_whole() else None
+
+
+def kept_tokens(folder: Path, vocabulary: Vocabulary) -> TokenFile | None:
+    """The tokens that ``folder`` holds, whatever has become of the text; None where they are not whole."""
+    try:
+        kept = TokenFile(folder)
+        return kept if kept.vocabulary == vocabulary and kept.is_whole() else None
+    except UsageError:
+        return None
 
 
 def _sources(corpus: Corpus) -> str:

@@ -18,7 +18,7 @@ from backtime.data.text.symbols import (
     split_words,
     utf8_bytes,
 )
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Vocabulary:
         ``UnknownSymbolError`` (a ``UsageError``) naming it and its place, ``"skip"`` leaves it out.
         """
         if unknown not in ("error", "skip"):
-            raise UsageError(f"unknown is {unknown!r}; expected error or skip")
+            raise UsageError(f"unknown is {shown(unknown)}; expected error or skip")
         if self.level == "word":
             words, number, other = split_words(text), self._numbers.get, self._numbers[UNKNOWN]
             return np.fromiter((number(word, other) for word in words), np.int32, len(words))
@@ -92,11 +92,10 @@ class Vocabulary:
     def from_json(cls, value: Any) -> "Vocabulary":
         """The vocabulary of ``to_json``'s value; raises ``UsageError`` when it is something else."""
         if not isinstance(value, dict) or not isinstance(value.get("level"), str):
-            got = str(value)[:40]
-            raise UsageError(f"the vocabulary is {got!r}; expected an object with level and symbols")
+            raise UsageError(f"the vocabulary is {shown(value)}; expected an object with level and symbols")
         symbols = value.get("symbols", [])
         if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
-            raise UsageError(f"symbols are {str(symbols)[:40]!r}; expected a list of strings")
+            raise UsageError(f"symbols are {shown(symbols)}; expected a list of strings")
         return cls(value["level"], symbols)
 
     @cached_property
