@@ -57,34 +57,42 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def machine() -> str:
-    """One line: processor, cores, instruction set, versions."""
+def machine(isa: str | None = None) -> str:
+    """One line: processor, cores, instruction set (the engine's, or the one that was measured), versions."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     processor = found[1].strip() if found else platform.processor() or platform.machine()
     versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES if installed(name)]
     cores = len(os.sched_getaffinity(0))
-    isa = kernels.engine_info()["isa"] or "no engine"
+    isa = isa or kernels.engine_info()["isa"] or "no engine"
     return f"{processor}, {cores} cores, {isa}; Python {platform.python_version()}, {', '.join(versions)}"
 
 
 def medians(sides: dict[str, Side], seconds: float) -> dict[str, float]:
-    """Median seconds of one call of each side.
+    """Median seconds of one call of each side: ``interleaved`` with one point."""
+    return interleaved({"": sides}, seconds)[""]
 
-    The sides take turns. A turn of a short call is some calls in a row after one that only warms up; a call
-    of ``LONG`` seconds or more is a turn by itself. ``PAUSE`` comes before each turn. That goes on, three
-    turns of each at least, until all sides together have had ``seconds`` for each of them.
+
+def interleaved(points: dict[str, dict[str, Side]], seconds: float) -> dict[str, dict[str, float]]:
+    """Median seconds of one call of each side at each point, ``{point: {side: seconds}}``.
+
+    Points and sides take turns: a round is one turn of every side at every point, so that a busy phase of
+    the machine falls into some turns of all points and not into one point. A turn of a short call is some
+    calls in a row after one that only warms up; a call of ``LONG`` seconds or more is a turn by itself.
+    ``PAUSE`` comes before each turn. There are three rounds at least, and as many as give each side
+    ``seconds`` at each point on average.
     """
-    calls = {name: _calls_in_turn(once(side)) for name, side in sides.items()}
-    times: dict[str, list[float]] = {name: [] for name in sides}
+    sides = [(point, side) for point in points for side in points[point]]
+    calls = {(point, side): _calls_in_turn(once(points[point][side])) for point, side in sides}
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in sides}
     rounds, start = 0, time.perf_counter()
     while rounds < 3 or time.perf_counter() - start < seconds * len(sides):
-        for name, side in sides.items():
+        for point, side in sides:
             time.sleep(PAUSE)
-            warm, counted = calls[name]
-            times[name] += [once(side) for _ in range(warm + counted)][warm:]
+            warm, counted = calls[point, side]
+            times[point, side] += [once(points[point][side]) for _ in range(warm + counted)][warm:]
         rounds += 1
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {p: {side: statistics.median(times[p, side]) for side in points[p]} for p in points}
 
 
 def _calls_in_turn(seconds: float) -> tuple[int, int]:
@@ -125,12 +133,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def report(title: str, notes: str, tables: str, write: bool) -> None:
+def report(title: str, notes: str, tables: str, write: bool, isa: str | None = None) -> None:
     """Print the section; with ``write``, put it into RESULTS.md in place of its last version."""
     words = ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
     given = shlex.join(word for word in words if word != "--write")
     date = time.strftime("%Y-%m-%d")
-    section = f"## {title}\n\n`{given}`, {date}: {machine()}.\n\n{notes.strip()}\n\n{tables.strip()}\n"
+    section = f"## {title}\n\n`{given}`, {date}: {machine(isa)}.\n\n{notes.strip()}\n\n{tables.strip()}\n"
     print(section, flush=True)
     if write:
         old = RESULTS.read_text() if RESULTS.exists() else "# Results\n\nWritten by `make bench`.\n"

@@ -44,7 +44,8 @@ def tables(runs: list[dict[str, Any]]) -> str:
         for mode, points in run["times"].items():
             rows = [row(name, mode, times, run["peak"]) for name, times in points.items()]
             behind = [name for name, times in points.items() if times[best_peer(times)] <= times["kernels"]]
-            title = f"**{mode}, {threads_in_words(run['threads'])}**, peak {run['peak']:.0f} GFLOP/s; "
+            title = f"**{mode}, {threads_in_words(run['threads'])}, {run['isa']}**, "
+            title += f"peak {run['peak']:.0f} GFLOP/s; "
             title += f"ahead of every peer at {len(rows) - len(behind)} of {len(rows)} points"
             title += f", behind at {'; '.join(behind)}" if behind else ""
             parts.append(f"{title}\n\n{common.table(HEAD, rows)}")

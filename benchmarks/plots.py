@@ -32,7 +32,7 @@ def save(made: Any, name: str, folder: Path = FOLDER) -> list[Path]:
     return paths
 
 
-def draw_grid(runs: list[dict[str, Any]], folder: Path = FOLDER) -> list[Path]:
+def draw_grid(runs: list[dict[str, Any]], folder: Path = FOLDER, name: str = "grid") -> list[Path]:
     """Share of the peak at every point: backtime and the best peer, joined by a line.
 
     The line is green where backtime is ahead, red where it is not; its label is the ratio of the times.
@@ -42,7 +42,7 @@ def draw_grid(runs: list[dict[str, Any]], folder: Path = FOLDER) -> list[Path]:
     for axis, (run, mode) in zip(axes.flat, panels, strict=True):
         _draw_panel(axis, run, mode)
     made.legend(handles=_legend(), loc="outside upper center", ncols=5, frameon=False)
-    return save(made, "grid", folder)
+    return save(made, name, folder)
 
 
 def _draw_panel(axis: Any, run: dict[str, Any], mode: str) -> None:
@@ -55,7 +55,9 @@ def _draw_panel(axis: Any, run: dict[str, Any], mode: str) -> None:
         axis.plot(peer, y, MARKS[best], color=PEER, markerfacecolor="white", markersize=6)
         axis.plot(ours, y, "o", color=colour, markersize=7)
         axis.text(118, y, f"{ours / peer:.2f}x", va="center", fontsize=8, color=colour)
-    axis.set_title(f"{mode}, {threads_in_words(run['threads'])} (100 % = {run['peak']:.0f} GFLOP/s)")
+    axis.set_title(
+        f"{mode}, {threads_in_words(run['threads'])}, {run['isa']} (100 % = {run['peak']:.0f} GFLOP/s)"
+    )
     axis.set_yticks(range(len(points)), points, fontsize=8)
     axis.set_ylim(len(points) - 0.5, -0.5)
     axis.set_xscale("log")
