@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from backtime.data.batching.streams import Streams, TokenRow, split
 from backtime.data.text.corpus import find_corpus
 from backtime.data.text.readers import read_text
-from backtime.data.text.symbols import LEVELS
+from backtime.data.text.symbols import LEVELS, UNKNOWN
 from backtime.data.text.token_file import TokenFile
 from backtime.data.text.tokens import kept_tokens, prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.errors import UsageError
+from backtime.errors import DataWarning, UsageError, shown
 from backtime.fields import check, described
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from backtime.models.aligned import LanguageModel
 
+MANY_UNKNOWN = 0.1  # of the words: from here on it is told
 LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
 MEASURES = {
     "char": Measure("bits/char", lambda loss: loss / LN_2),
@@ -161,8 +163,10 @@ class Text:
         return {"vocabulary": self.vocabulary.to_json()}
 
     def describe(self) -> str:
-        """Tokens and symbols."""
-        return f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols"
+        """Tokens and symbols, and how many are unknown words."""
+        sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols"
+        unknown = unknown_share(self.tokens, self.vocabulary)
+        return f"{sizes}, {unknown:.1%} of them {UNKNOWN}" if unknown else sizes
 
 
 class LanguageTask(Task):
@@ -246,6 +250,11 @@ class LanguageKind(TaskKind):
         tokens, vocabulary = prepare_corpus(
             source, folder, settings.level, size, known, progress=_reading(tell)
         )
+        if tokens.count(first := int(tokens[:1][0])) == len(tokens):
+            name = source or "the text"
+            raise UsageError(f"{name} is one symbol, {shown(vocabulary.symbols[first])}, again and again: "
+                             "there is nothing to learn")  # fmt: skip
+        warn_of_unknown(unknown_share(tokens, vocabulary), str(source or "the text"))
         return Text(tokens, vocabulary)
 
     def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
@@ -273,7 +282,9 @@ class LanguageKind(TaskKind):
         - ``loss``: nats a token; ``perplexity``: its exponential
         - ``bits_per_character``; at byte and word level also ``bits_per_byte`` or ``bits_per_word``, a
           token's share. The first is the second times tokens and divided by characters of the text.
-        - ``tokens`` and ``characters`` of the text
+        - ``tokens`` and ``characters`` of the text; at word level the share of ``unknown`` words. A model
+          knows of such a word only that it is one, so that many of them make every other number too good;
+          a ``DataWarning`` says so from a tenth on
 
         ``batch_size`` streams are read side by side, each from a zero state; 1 reads the text as one.
         """
@@ -289,7 +300,10 @@ class LanguageKind(TaskKind):
         scores: Scores = {"loss": loss, "perplexity": math.exp(min(loss, MOST))}
         if level != "char":
             scores[f"bits_per_{level}"] = bits
-        sizes = {"tokens": count, "characters": characters}
+        sizes: Scores = {"tokens": count, "characters": characters}
+        if level == "word":
+            sizes["unknown"] = unknown_share(tokens, vocabulary)
+            warn_of_unknown(sizes["unknown"], str(source))
         return scores | {"bits_per_character": bits * count / characters, **sizes}
 
     def predictor(self, model: ModelFile) -> Model:
@@ -318,6 +332,22 @@ def text_loss(model: LanguageModel, tokens: TokenRow, batch_size: int, seq_lengt
             loss, carried = model.loss(x, targets, carried)
             total += loss.item() * targets.numel()
     return total / streams.targets_total
+
+
+def unknown_share(tokens: TokenFile, vocabulary: Vocabulary) -> float:
+    """The share of words that the vocabulary lacks; a text with ``<unk>`` written in it has them too."""
+    if vocabulary.level != "word":
+        return 0.0
+    return tokens.count(vocabulary.symbols.index(UNKNOWN)) / len(tokens)
+
+
+def warn_of_unknown(share: float, name: str) -> None:
+    """A ``DataWarning`` where so many words are unknown that the loss says little."""
+    if share > MANY_UNKNOWN:
+        words = f"{share:.0%} of the words of {name} are not in the vocabulary and count as {UNKNOWN}"
+        warnings.warn(
+            f"{words}: the loss of such a text is low for that reason alone", DataWarning, stacklevel=3
+        )
 
 
 def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:

@@ -75,6 +75,11 @@ class TokenFile:
             digest.update(os.pread(self._handle, BLOCK, start))
         return digest.hexdigest() == self.fingerprint
 
+    def count(self, symbol: int) -> int:
+        """How often a symbol number comes; reads them all."""
+        step = BLOCK // self.dtype.itemsize
+        return sum(int((self[start : start + step] == symbol).sum()) for start in range(0, self.length, step))
+
     @property
     def tokens(self) -> NDArray[Any]:
         """All tokens as a memory map; the pages that are touched count as memory of this process."""
