@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,11 @@ class LanguageSettings(RecurrentSettings):
     )
     tie_weights: bool = described(False, "share embedding and output weights", group=NETWORK)
     seq_length: int = described(64, "time steps a gradient goes back", group=STEPS, least=1)
+    loss_sum_over_time: bool = described(
+        False,
+        "train on the loss summed over the steps of a chunk, as published recipes do, not on its mean",
+        group=STEPS,
+    )
 
     def __post_init__(self) -> None:
         """Check what means something only together."""
@@ -165,8 +171,12 @@ class Text:
     def describe(self) -> str:
         """Tokens and symbols, and how many are unknown words."""
         sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols"
-        unknown = unknown_share(self.tokens, self.vocabulary)
-        return f"{sizes}, {unknown:.1%} of them {UNKNOWN}" if unknown else sizes
+        return f"{sizes}, {self.unknown:.1%} of them {UNKNOWN}" if self.unknown else sizes
+
+    @cached_property
+    def unknown(self) -> float:
+        """The share of words that the vocabulary lacks; ``<unk>`` written in the text is one too."""
+        return unknown_share(self.tokens, self.vocabulary)
 
 
 class LanguageTask(Task):
@@ -187,6 +197,8 @@ class LanguageTask(Task):
                 "expected 0 or at least 2 tokens: raise it"
             )
         self.steps_per_epoch = len(self.streams)
+        if settings.loss_sum_over_time:
+            self.gradient_scale = float(settings.seq_length)  # every chunk has so many steps
         self.metrics = KIND.metrics(settings)
 
     @property
@@ -250,12 +262,12 @@ class LanguageKind(TaskKind):
         tokens, vocabulary = prepare_corpus(
             source, folder, settings.level, size, known, progress=_reading(tell)
         )
-        if tokens.count(first := int(tokens[:1][0])) == len(tokens):
-            name = source or "the text"
-            raise UsageError(f"{name} is one symbol, {shown(vocabulary.symbols[first])}, again and again: "
-                             "there is nothing to learn")  # fmt: skip
-        warn_of_unknown(unknown_share(tokens, vocabulary), str(source or "the text"))
-        return Text(tokens, vocabulary)
+        name, text = str(source or "the text"), Text(tokens, vocabulary)
+        if tokens.is_constant():
+            symbol = shown(vocabulary.symbols[int(tokens[:1][0])])
+            raise UsageError(f"{name} is {symbol} again and again; expected a text with something to learn")
+        warn_of_unknown(text.unknown, name)
+        return text
 
     def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
         """The language model that the settings ask for."""
@@ -335,7 +347,7 @@ def text_loss(model: LanguageModel, tokens: TokenRow, batch_size: int, seq_lengt
 
 
 def unknown_share(tokens: TokenFile, vocabulary: Vocabulary) -> float:
-    """The share of words that the vocabulary lacks; a text with ``<unk>`` written in it has them too."""
+    """The share of unknown words; 0 where symbols are no words."""
     if vocabulary.level != "word":
         return 0.0
     return tokens.count(vocabulary.symbols.index(UNKNOWN)) / len(tokens)

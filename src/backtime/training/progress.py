@@ -18,8 +18,8 @@ Metrics = tuple[Metric, ...]
 class Progress:
     """Shows nothing; the others build on it.
 
-    ``lost`` is the first error that its output met: a closed pipe or terminal, a full disk. The loop then ends
-    the run as after Ctrl-C.
+    ``lost`` is the first error that its output met: a closed pipe or terminal, a full disk. The loop then
+    ends the run as after Ctrl-C.
     """
 
     lost: OSError | None = None
