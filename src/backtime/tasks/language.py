@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from backtime.data.batching.streams import Streams, TokenRow, split
 from backtime.data.text.corpus import find_corpus
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from backtime.models.aligned import LanguageModel
 
+WORDS = 10_000  # kept at word level, where nothing else is said
 MANY_UNKNOWN = 0.1  # of the words: from here on it is told
 LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
 MEASURES = {
@@ -103,7 +104,7 @@ class LanguageSettings(RecurrentSettings):
     """A run that learns a text."""
 
     level: str = described("char", "what a symbol is", group=DATA, choices=LEVELS)
-    vocabulary_size: int = described(10_000, "word level: number of words kept", group=DATA, least=1)
+    vocabulary_size: int = described(WORDS, "word level: number of words kept", group=DATA, least=1)
     embedding_size: int = described(
         0, "size of learned symbol vectors; 0 feeds symbols one-hot", group=NETWORK, least=0
     )
@@ -118,11 +119,22 @@ class LanguageSettings(RecurrentSettings):
     def __post_init__(self) -> None:
         """Check what means something only together."""
         super().__post_init__()
+        if self.level != "word" and self.vocabulary_size != WORDS:
+            raise UsageError(
+                f"--vocabulary-size {self.vocabulary_size} with --level {self.level}; expected --level word"
+            )
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"--tie-weights with --embedding-size {self.embedding_size} and --hidden-size "
                 f"{self.hidden_size}; expected equal sizes"
             )
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """As of every task; a run of version 0.1.0 may have a number of words where no words are kept."""
+        if isinstance(values, dict) and values.get("level") != "word":
+            values = {name: value for name, value in values.items() if name != "vocabulary_size"}
+        return super().from_json(values)
 
 
 @dataclass(frozen=True)
@@ -157,6 +169,7 @@ class Text:
 
     tokens: TokenFile
     vocabulary: Vocabulary
+    files: str = ""  # which ones of a folder, for people
 
     @property
     def fingerprint(self) -> str:
@@ -169,8 +182,8 @@ class Text:
         return {"vocabulary": self.vocabulary.to_json()}
 
     def describe(self) -> str:
-        """Tokens and symbols, and how many are unknown words."""
-        sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols"
+        """Tokens and symbols, the files that they are from, and how many are unknown words."""
+        sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols{self.files}"
         return f"{sizes}, {self.unknown:.1%} of them {UNKNOWN}" if self.unknown else sizes
 
     @cached_property
@@ -262,7 +275,10 @@ class LanguageKind(TaskKind):
         tokens, vocabulary = prepare_corpus(
             source, folder, settings.level, size, known, progress=_reading(tell)
         )
-        name, text = str(source or "the text"), Text(tokens, vocabulary)
+        files = ""
+        if source and source.is_dir():
+            files = " from " + find_corpus(source, settings.level, folder).describe()
+        name, text = str(source or "the text"), Text(tokens, vocabulary, files)
         if tokens.is_constant():
             symbol = shown(vocabulary.symbols[int(tokens[:1][0])])
             raise UsageError(f"{name} is {symbol} again and again; expected a text with something to learn")
