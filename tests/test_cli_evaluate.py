@@ -13,7 +13,7 @@ import torch
 
 from backtime.cli.main import main
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.models.saving import load_model
+from backtime.models.saving import load_model, save_model
 from backtime.tasks import runs
 
 TEXT = "naïve café, to be or not to be\nthat is the question — to be\n" * 10
@@ -128,3 +128,47 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert out == "" and error.startswith("backtime: ") and error.count("\n") == 1 and reason in error, (
             error
         )
+
+
+def test_a_model_of_nan_is_no_score(capsys: pytest.CaptureFixture[str]) -> None:
+    trained()
+    model, file = load_model("run")
+    for value in model.state_dict().values():
+        value.fill_(math.nan)
+    save_model("nan.safetensors", model, file.task, file.encoding)
+    for words in ([], ["--json"]):
+        capsys.readouterr()
+        assert main(["evaluate", "nan.safetensors", "text.txt", *words]) == 2
+        out, error = capsys.readouterr()
+        assert out == "" and "its loss on text.txt is nan; its training has diverged" in error
+        assert error.count("\n") == 1
+
+
+def test_unknown_words_are_told_loudly_from_a_tenth_on(capsys: pytest.CaptureFixture[str]) -> None:
+    trained("--level", "word")
+    assert (
+        "unknown" in scores(capsys, "run", "text.txt")
+        and "not in the vocabulary" not in capsys.readouterr().err
+    )
+    Path("strange.txt").write_text("wholly other words " * 9 + "that is the question")
+    assert main(["evaluate", "run", "strange.txt", "--json"]) == 0
+    out, error = capsys.readouterr()
+    assert json.loads(out)["unknown"] == 27 / 31
+    assert error.startswith(
+        "backtime: 87% of the words of strange.txt are not in the vocabulary and count as <unk>"
+    )
+    assert main(["predict", "run", "strange.txt"]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == 27
+    assert main(["sample", "run", "--prompt", "wholly that is", "--length", "2"]) == 0
+    assert "1 of the 3 words of the prompt are not in the vocabulary" in capsys.readouterr().err
+    few = "--level word --vocabulary-size 5 --out few --max-steps 1 --batch-size 2 --seq-length 4"
+    assert main(["train", "text.txt", *few.split()]) == 0
+    error = capsys.readouterr().err
+    assert "% of the words of text.txt are not in the vocabulary" in error and "% of them <unk>" in error
+
+
+@pytest.mark.parametrize("level", ["char", "byte", "word"])
+def test_a_text_of_one_symbol_teaches_nothing(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("same.txt").write_text("a" * 500 if level != "word" else "a " * 500)
+    assert main(["train", "same.txt", "--level", level]) == 2
+    assert "same.txt is 'a' again and again" in capsys.readouterr().err

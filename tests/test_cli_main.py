@@ -243,3 +243,69 @@ def test_a_full_disk_at_any_save_leaves_the_one_before(
             for file in ("last/model.safetensors", "best/model.safetensors"):
                 assert (tmp_path / name / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     assert limit > 15
+
+
+@pytest.mark.parametrize("variable", ["BACKTIME_ISA=nonsense", "BACKTIME_BACKEND=nonsense"])
+@pytest.mark.parametrize("words", ["sample model --length 3", "train text.txt", "evaluate model text.txt"])
+def test_a_wrong_variable_is_one_line(variable: str, words: str, text: Path, tmp_path: Path) -> None:
+    """Also where it is refused as the engine is loaded, before the verb is known."""
+    status_of("train", text, "--out", "model", "--quiet", *SMALL)
+    name, value = variable.split("=")
+    options = SMALL if words.startswith("train") else []
+    command = [sys.executable, "-m", "backtime", *words.split(), *options]
+    done = subprocess.run(
+        command, env={**os.environ, name: value}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("backtime: ") and "nonsense" in done.stderr
+
+
+def test_options_are_written_out(text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--init`` is no ``--init-from``: with the next version it might be something else."""
+    for verb in ("train", "sample model", "evaluate model text.txt", "predict model"):
+        for option in ("--wings", "--he", "--js", "--thread"):
+            error = refused(capsys, *verb.split(), option)
+            assert error == (
+                f"backtime: unrecognized arguments: {option} (see backtime {verb.split()[0]} --help)\n"
+            )
+
+
+@pytest.mark.parametrize("level", ["char", "byte"])
+def test_a_number_of_words_without_words_is_refused(
+    level: str, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--level", level, "--vocabulary-size", "50"]
+    expected = f"--vocabulary-size 50 with --level {level}; expected --level word"
+    assert expected in refused(capsys, "train", text, *SMALL, *options)
+    assert status_of("train", text, "--level", level, "--out", "run", *SMALL) == 0
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    config["settings"]["vocabulary_size"] = 50  # as version 0.1.0 took it
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    assert status_of("train", "--resume", "run", "--max-steps", "5") == 0
+
+
+def test_a_folder_says_what_was_read(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "books"
+    folder.mkdir()
+    for number in range(10):
+        (folder / f"{number}.txt").write_text(text.read_text())
+    (folder / "cover.png").write_bytes(b"\x89PNG\0")
+    assert status_of("train", "books", "--out", "run", *SMALL) == 0
+    names = ", ".join(f"{number}.txt" for number in range(8))
+    expected = f"from 10 files ({names} and 2 more; 1 skipped, which are no text: cover.png)"
+    assert expected in capsys.readouterr().err
+
+
+def test_a_short_text_is_told_in_its_own_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "short.txt").write_text("abcdefghijk")
+    error = refused(capsys, "train", "short.txt")
+    assert "this part of the text has 10 of its 11 tokens; batch-size 32 x seq-length 64 needs" in error
+
+
+def test_text_options_in_a_plain_locale(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "cyrillic.txt").write_text("Привет, мир\n" * 50)
+    status_of("train", "cyrillic.txt", "--out", "model", "--quiet", *SMALL)
+    plain = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "backtime", "sample", "model", "--prompt", "мир", "--length", "3"]
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -76,7 +76,7 @@ def test_a_terminal_that_closes_is_a_stop(home: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = [sys.executable, "-m", "backtime", "train", "text.txt", "--out", str(run), *ENDLESS]
     with subprocess.Popen(words, cwd=home, stderr=subprocess.PIPE, text=True) as process:
-        while not (run / "metrics.jsonl").exists():
+        while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_bytes():
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGHUP)

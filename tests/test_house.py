@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from backtime import kernels
+from backtime import __version__, kernels
 from backtime.cli import main as command_line
 from backtime.tasks import TASKS
 
@@ -361,3 +362,25 @@ def test_results_keep_their_other_sections(benchmark: Callable[[str], Any]) -> N
     place = benchmark("common")._with_section
     text = place(place("# Results\n", "A", "## A\n\n1\n"), "B", "## B\n\n2\n")
     assert place(text, "A", "## A\n\n3\n") == "# Results\n\n## A\n\n3\n\n## B\n\n2\n"
+
+
+def test_the_sources_alone_are_enough(tmp_path: Path) -> None:
+    """A checkout on the path, not installed and not built: NumPy answers, and the version is known."""
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    code = """
+import importlib.metadata, sys
+def absent(name): raise importlib.metadata.PackageNotFoundError(name)
+importlib.metadata.version = absent
+sys.meta_path[:] = [finder for finder in sys.meta_path if "Editable" not in type(finder).__name__
+                    and "ScikitBuild" not in type(finder).__name__]
+sys.path.insert(0, "src")
+import backtime
+from backtime import kernels
+assert backtime.__file__.startswith(sys.argv[1]), backtime.__file__
+print(backtime.__version__, kernels.engine_info()["isa"], "torch" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"{__version__} None False\n", done.stderr

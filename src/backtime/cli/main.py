@@ -27,6 +27,10 @@ class Parser(argparse.ArgumentParser):
         """Every option is to be written out: a new one must not change what an old command line means."""
         super().__init__(**options, allow_abbrev=False)
 
+    def print_help(self, file: Any = None) -> None:
+        """On standard output; where that fails, it is told as of every verb."""
+        print(self.format_help(), end="", file=file, flush=True)
+
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with status 2."""
         self.exit(BAD_INPUT, f"backtime: {one_line(message)} (see {self.prog} --help)\n")
@@ -84,7 +88,7 @@ def _what(error: OSError) -> str:
     """An error of the system in words."""
     if error.filename:
         return f"{error.filename}: {error.strerror}"
-    if streams.is_broken(sys.stdout):
+    if streams.is_of_output(error):
         streams.drop_output()
         return f"cannot write to standard output: {error.strerror}"
     return error.strerror or str(error)

@@ -33,7 +33,17 @@ def add_fields(parser: argparse.ArgumentParser, cls: type, groups: Iterable[str]
 def chosen(args: argparse.Namespace, cls: type) -> dict[str, Any]:
     """The fields of a dataclass that were given on the command line."""
     names = {field.name for field in dataclasses.fields(cls)}
-    return {name: value for name, value in vars(args).items() if name in names}
+    return {name: _text(value) for name, value in vars(args).items() if name in names}
+
+
+def _text(value: Any) -> Any:
+    """Text as it was meant, also where the locale is plain C and Python has taken its bytes apart."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    try:
+        return value.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:  # no UTF-8: who uses it will say what is wrong
+        return value
 
 
 def check_threads(threads: int | None) -> None:

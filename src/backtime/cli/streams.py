@@ -1,6 +1,7 @@
 """Standard input, output and error: closed, full, or with nobody at the other end."""
 
 import contextlib
+import errno
 import os
 import sys
 
@@ -34,13 +35,9 @@ def flush() -> None:
         sys.stdout.flush()
 
 
-def is_broken(stream: object) -> bool:
-    """Whether what a standard stream still holds cannot be written."""
-    try:
-        getattr(stream, "flush", lambda: None)()
-    except (OSError, ValueError):
-        return True
-    return False
+def is_of_output(error: OSError) -> bool:
+    """Whether an error of the system is about writing to a standard stream: those about files name them."""
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 
 def drop_output() -> None:

@@ -30,9 +30,8 @@ def from_keras(cell: str, arrays: Sequence[Array], reset_after: bool = True) -> 
     if len(arrays) == 3:
         given, wanted = np.asarray(arrays[2]), (2, GH) if two else (GH,)
         if given.shape != wanted:
-            raise UsageError(
-                f"bias has shape {given.shape}; expected {wanted} with reset_after={reset_after}"
-            )
+            form = f" with reset_after={reset_after}" if cell == "gru" else ""
+            raise UsageError(f"bias has shape {given.shape}; expected {wanted}{form}")
         biases[: 1 + two] = given
     bx, bh = (reorder(b, KERAS[cell], OWN[cell]) for b in biases)
     return Weights(Wx, Wh, bx, bh)

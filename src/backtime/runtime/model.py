@@ -1,5 +1,6 @@
 """A trained language model on NumPy and the engine alone."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import numpy as np
 
 import backtime.kernels as kernels
 from backtime.data.text.lines import read_lines
-from backtime.data.text.symbols import UnknownSymbolError
+from backtime.data.text.symbols import UNKNOWN, UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.errors import UsageError, shown
+from backtime.errors import DataWarning, UsageError, shown
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model
 from backtime.reference.weights import Array, Weights
@@ -17,6 +18,7 @@ from backtime.runtime.predictor import Row
 from backtime.runtime.sample import Sampler, StopString
 from backtime.runtime.scores import score_line
 
+MANY_UNKNOWN = 0.1  # of the words of a prompt: from here on it is told
 State = list[Array]  # as kernels.Stack has it: for each layer h, and c for the LSTM, each (1, H)
 
 
@@ -108,6 +110,11 @@ class Model:
             if not prompt:
                 return [0]
             raise UsageError(f"prompt: {error}") from error
+        if self.vocabulary.level == "word":
+            unknown = ids.count(self.vocabulary.symbols.index(UNKNOWN))
+            if unknown > MANY_UNKNOWN * len(ids):
+                words = f"{unknown} of the {len(ids)} words of the prompt are not in the vocabulary"
+                warnings.warn(f"{words} and count as {UNKNOWN}", DataWarning, stacklevel=3)
         return ids or [0]
 
     def _pieces(self, prompt: list[int], shown: bool, length: int, sampler: Sampler) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backtime.data.text.symbols import UnknownSymbolError
+from backtime.data.text.symbols import UNKNOWN, UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.reference.weights import Array
@@ -19,6 +19,7 @@ def score_line(step: Callable[[int], Array], vocabulary: Vocabulary, text: str) 
     reads a newline, so that the first symbol has a probability too; without a newline in the vocabulary that
     symbol is not scored.
 
+    - ``unknown``: how many words the vocabulary lacks (a character that it lacks is an error)
     - ``tokens``: how many symbols were scored; ``loss``: their mean -log p in nats; ``perplexity``: exp of it
     - ``bits_per_character``: the sum of -log2 p divided by the characters of the line
     - ``next`` and ``next_probability``: the likeliest symbol after the line
@@ -27,7 +28,9 @@ def score_line(step: Callable[[int], Array], vocabulary: Vocabulary, text: str) 
     """
     start, total, count = newline(vocabulary), 0.0, 0
     log_p = None if start is None else _log_softmax(step(start))
-    for symbol in vocabulary.encode(text).tolist():
+    symbols = vocabulary.encode(text).tolist()
+    unknown = symbols.count(vocabulary.symbols.index(UNKNOWN)) if vocabulary.level == "word" else 0
+    for symbol in symbols:
         if log_p is not None:
             total, count = total - float(log_p[symbol]), count + 1
         log_p = _log_softmax(step(symbol))
@@ -36,6 +39,7 @@ def score_line(step: Callable[[int], Array], vocabulary: Vocabulary, text: str) 
     return {
         "text": text,
         "tokens": count,
+        "unknown": unknown,
         "loss": loss,
         "perplexity": None if loss is None else math.exp(min(loss, 700.0)),
         "bits_per_character": total / math.log(2) / len(text) if count else None,

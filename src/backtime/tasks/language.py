@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from backtime.data.batching.streams import Streams, TokenRow, split
 from backtime.data.text.corpus import find_corpus
 from backtime.data.text.readers import read_text
-from backtime.data.text.symbols import LEVELS
+from backtime.data.text.symbols import LEVELS, UNKNOWN
 from backtime.data.text.token_file import TokenFile
 from backtime.data.text.tokens import kept_tokens, prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.errors import UsageError
+from backtime.errors import DataWarning, UsageError, shown
 from backtime.fields import check, described
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from backtime.models.aligned import LanguageModel
 
+WORDS = 10_000  # kept at word level, where nothing else is said
+MANY_UNKNOWN = 0.1  # of the words: from here on it is told
 LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
 MEASURES = {
     "char": Measure("bits/char", lambda loss: loss / LN_2),
@@ -100,21 +104,37 @@ class LanguageSettings(RecurrentSettings):
     """A run that learns a text."""
 
     level: str = described("char", "what a symbol is", group=DATA, choices=LEVELS)
-    vocabulary_size: int = described(10_000, "word level: number of words kept", group=DATA, least=1)
+    vocabulary_size: int = described(WORDS, "word level: number of words kept", group=DATA, least=1)
     embedding_size: int = described(
         0, "size of learned symbol vectors; 0 feeds symbols one-hot", group=NETWORK, least=0
     )
     tie_weights: bool = described(False, "share embedding and output weights", group=NETWORK)
     seq_length: int = described(64, "time steps a gradient goes back", group=STEPS, least=1)
+    loss_sum_over_time: bool = described(
+        False,
+        "train on the loss summed over the steps of a chunk, as published recipes do, not on its mean",
+        group=STEPS,
+    )
 
     def __post_init__(self) -> None:
         """Check what means something only together."""
         super().__post_init__()
+        if self.level != "word" and self.vocabulary_size != WORDS:
+            raise UsageError(
+                f"--vocabulary-size {self.vocabulary_size} with --level {self.level}; expected --level word"
+            )
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"--tie-weights with --embedding-size {self.embedding_size} and --hidden-size "
                 f"{self.hidden_size}; expected equal sizes"
             )
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """As of every task; a run of version 0.1.0 may have a number of words where no words are kept."""
+        if isinstance(values, dict) and values.get("level") != "word":
+            values = {name: value for name, value in values.items() if name != "vocabulary_size"}
+        return super().from_json(values)
 
 
 @dataclass(frozen=True)
@@ -149,6 +169,7 @@ class Text:
 
     tokens: TokenFile
     vocabulary: Vocabulary
+    files: str = ""  # which ones of a folder, for people
 
     @property
     def fingerprint(self) -> str:
@@ -161,8 +182,14 @@ class Text:
         return {"vocabulary": self.vocabulary.to_json()}
 
     def describe(self) -> str:
-        """Tokens and symbols."""
-        return f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols"
+        """Tokens and symbols, the files that they are from, and how many are unknown words."""
+        sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols{self.files}"
+        return f"{sizes}, {self.unknown:.1%} of them {UNKNOWN}" if self.unknown else sizes
+
+    @cached_property
+    def unknown(self) -> float:
+        """The share of words that the vocabulary lacks; ``<unk>`` written in the text is one too."""
+        return unknown_share(self.tokens, self.vocabulary)
 
 
 class LanguageTask(Task):
@@ -183,6 +210,8 @@ class LanguageTask(Task):
                 "expected 0 or at least 2 tokens: raise it"
             )
         self.steps_per_epoch = len(self.streams)
+        if settings.loss_sum_over_time:
+            self.gradient_scale = float(settings.seq_length)  # every chunk has so many steps
         self.metrics = KIND.metrics(settings)
 
     @property
@@ -246,7 +275,15 @@ class LanguageKind(TaskKind):
         tokens, vocabulary = prepare_corpus(
             source, folder, settings.level, size, known, progress=_reading(tell)
         )
-        return Text(tokens, vocabulary)
+        files = ""
+        if source and source.is_dir():
+            files = " from " + find_corpus(source, settings.level, folder).describe()
+        name, text = str(source or "the text"), Text(tokens, vocabulary, files)
+        if tokens.is_constant():
+            symbol = shown(vocabulary.symbols[int(tokens[:1][0])])
+            raise UsageError(f"{name} is {symbol} again and again; expected a text with something to learn")
+        warn_of_unknown(text.unknown, name)
+        return text
 
     def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
         """The language model that the settings ask for."""
@@ -273,7 +310,9 @@ class LanguageKind(TaskKind):
         - ``loss``: nats a token; ``perplexity``: its exponential
         - ``bits_per_character``; at byte and word level also ``bits_per_byte`` or ``bits_per_word``, a
           token's share. The first is the second times tokens and divided by characters of the text.
-        - ``tokens`` and ``characters`` of the text
+        - ``tokens`` and ``characters`` of the text; at word level the share of ``unknown`` words. A model
+          knows of such a word only that it is one, so that many of them make every other number too good;
+          a ``DataWarning`` says so from a tenth on
 
         ``batch_size`` streams are read side by side, each from a zero state; 1 reads the text as one.
         """
@@ -289,7 +328,10 @@ class LanguageKind(TaskKind):
         scores: Scores = {"loss": loss, "perplexity": math.exp(min(loss, MOST))}
         if level != "char":
             scores[f"bits_per_{level}"] = bits
-        sizes = {"tokens": count, "characters": characters}
+        sizes: Scores = {"tokens": count, "characters": characters}
+        if level == "word":
+            sizes["unknown"] = unknown_share(tokens, vocabulary)
+            warn_of_unknown(sizes["unknown"], str(source))
         return scores | {"bits_per_character": bits * count / characters, **sizes}
 
     def predictor(self, model: ModelFile) -> Model:
@@ -318,6 +360,22 @@ def text_loss(model: LanguageModel, tokens: TokenRow, batch_size: int, seq_lengt
             loss, carried = model.loss(x, targets, carried)
             total += loss.item() * targets.numel()
     return total / streams.targets_total
+
+
+def unknown_share(tokens: TokenFile, vocabulary: Vocabulary) -> float:
+    """The share of unknown words; 0 where symbols are no words."""
+    if vocabulary.level != "word":
+        return 0.0
+    return tokens.count(vocabulary.symbols.index(UNKNOWN)) / len(tokens)
+
+
+def warn_of_unknown(share: float, name: str) -> None:
+    """A ``DataWarning`` where so many words are unknown that the loss says little."""
+    if share > MANY_UNKNOWN:
+        words = f"{share:.0%} of the words of {name} are not in the vocabulary and count as {UNKNOWN}"
+        warnings.warn(
+            f"{words}: the loss of such a text is low for that reason alone", DataWarning, stacklevel=3
+        )
 
 
 def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:

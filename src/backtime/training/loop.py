@@ -79,7 +79,8 @@ def _step(run: Run) -> None:
     run.model.train()
     run.optimiser.zero_grad()
     loss, carried, count = run.task.loss(state.epoch, state.chunk, run.carried)
-    loss.backward()  # type: ignore[no-untyped-call]
+    scaled = loss if run.task.gradient_scale == 1 else loss * run.task.gradient_scale
+    scaled.backward()  # type: ignore[no-untyped-call]
     norm = _clip(run, loss)
     run.pending.append((loss.detach(), norm, count))
     state.step += 1

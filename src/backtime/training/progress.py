@@ -18,8 +18,8 @@ Metrics = tuple[Metric, ...]
 class Progress:
     """Shows nothing; the others build on it.
 
-    ``lost`` is the error that its output met: a closed pipe or terminal, a full disk. From then on nothing is
-    shown, and the loop ends the run as after Ctrl-C.
+    ``lost`` is the first error that its output met: a closed pipe or terminal, a full disk. The loop then
+    ends the run as after Ctrl-C.
     """
 
     lost: OSError | None = None
@@ -49,7 +49,7 @@ class Progress:
             self.lost = self.lost or (error if isinstance(error, OSError) else closed)
 
     def _print(self, text: str, file: TextIO | None) -> None:
-        if file and not self.lost:
+        if file:
             with self._showing():
                 print(text, file=file, flush=True)
 

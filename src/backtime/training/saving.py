@@ -92,7 +92,8 @@ def roll_back(run: Run, fault: divergence.Diverged) -> None:
     if before.rollbacks == divergence.ATTEMPTS:
         raise divergence.DivergenceError(
             f"training diverged at {fault}; gave up after {divergence.ATTEMPTS} rollbacks, the last with "
-            f"--lr {run.settings.rate * before.penalty:g}: start again with a smaller --lr or --grad-clip"
+            f"--lr {run.settings.rate * before.penalty:g}: start again with a smaller --lr or "
+            f"{'a smaller --grad-clip' if run.settings.grad_clip else '--grad-clip 5'}"
         )
     load(run)
     state = run.state

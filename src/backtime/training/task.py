@@ -22,6 +22,7 @@ class Task(Protocol):
 
     steps_per_epoch: int
     metrics: tuple[Metric, ...]  # of ``validate``; the first one decides which model is best
+    gradient_scale: float = 1.0  # of what ``loss`` returns: the gradient is that of scale * loss
 
     @property
     def model(self) -> torch.nn.Module:

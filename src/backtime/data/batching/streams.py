@@ -80,7 +80,7 @@ class Streams:
                 raise UsageError(f"{name} is {value}; expected a number from 1")
         pairs = len(tokens) - 1  # a token and the one after it
         if pairs < (1 if exact else batch_size * seq_length):
-            raise UsageError(_too_short(len(tokens), batch_size, seq_length, exact))
+            raise UsageError(_too_short(tokens, batch_size, seq_length, exact))
         self.tokens, self.seq_length = tokens, seq_length
         if exact:
             self.batch_size = min(batch_size, max(1, pairs // seq_length))
@@ -113,10 +113,13 @@ class Streams:
         return np.ascontiguousarray(rows[:, :-1].T), np.ascontiguousarray(rows[:, 1:].T)
 
 
-def _too_short(N: int, B: int, T: int, exact: bool) -> str:
+def _too_short(tokens: TokenRow, B: int, T: int, exact: bool) -> str:
+    name = f"the text has {len(tokens):,} tokens"
+    if isinstance(tokens, Span):
+        name = f"this part of the text has {len(tokens):,} of its {len(tokens.tokens):,} tokens"
     if exact:
-        return f"the text has {N} tokens; expected at least 2: one to predict and one before it"
+        return f"{name}; expected at least 2: one to predict and one before it"
     return (
-        f"the text has {N:,} tokens; batch-size {B} x seq-length {T} needs at least {B * T + 1:,}: "
+        f"{name}; batch-size {B} x seq-length {T} needs at least {B * T + 1:,}: "
         "lower --batch-size or --seq-length"
     )

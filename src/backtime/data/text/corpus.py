@@ -11,6 +11,7 @@ from typing import NoReturn
 from backtime.errors import UsageError
 
 RUN_MARKS = ({"tokens.bin", "tokens.json"}, {"config.json", ".lock"})  # of run folders
+SHOWN = 8  # files of a folder, by name
 HEAD = 1 << 16  # bytes that decide whether a file of a folder is text
 
 # Of the standard library: no tests, no demonstrations, no tables, nothing installed on top of it.
@@ -31,22 +32,40 @@ class Source:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The files that make one text, in order; ``skipped`` counts those of its folder that are not text."""
+    """The files that make one text, in order, and those of its folder that are not text."""
 
     name: str
     files: tuple[Source, ...]
-    skipped: int = 0
+    skipped_files: tuple[Path, ...] = ()
+
+    @property
+    def skipped(self) -> int:
+        """How many files are not text."""
+        return len(self.skipped_files)
 
     @property
     def size(self) -> int:
         """Bytes in all files."""
         return sum(source.size for source in self.files)
 
+    def describe(self) -> str:
+        """Which files of a folder make the text, and which do not."""
+        root = Path(self.name)
+        read = [str(source.path.relative_to(root)) for source in self.files]
+        skipped = [str(path.relative_to(root)) for path in self.skipped_files]
+        left_out = f"; {len(skipped)} skipped, which are no text: {_some(skipped)}" if skipped else ""
+        return f"{len(read)} files ({_some(read)}{left_out})"
+
     def check_unchanged(self) -> None:
         """Raise ``UsageError`` if a file is no longer as it was found."""
         for source in self.files:
             if _source(source.path) != source:
                 raise UsageError(f"{source.path} changed while it was read; start again")
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def find_corpus(path: Path | str | None, level: str, run_folder: Path | None = None) -> Corpus:
@@ -75,9 +94,10 @@ def _folder(folder: Path, level: str, run_folder: Path | None) -> Corpus:
         raise UsageError(f"{folder} is both the corpus and the run folder; give another --out")
     found = [source for path in _walk(folder, own) if (source := _source(path)).size]
     text = tuple(source for source in found if _starts_as_text(source.path, level))
-    skipped = len(found) - len(text)
+    chosen = {source.path for source in text}
+    skipped = tuple(source.path for source in found if source.path not in chosen)
     if not text:
-        others = f" ({skipped} files in it are not UTF-8)" if skipped else ""
+        others = f" ({len(skipped)} files in it are not UTF-8)" if skipped else ""
         raise UsageError(f"{folder} has no text in it{others}; expected a folder of text files")
     return Corpus(str(folder), text, skipped)
 

@@ -75,6 +75,16 @@ class TokenFile:
             digest.update(os.pread(self._handle, BLOCK, start))
         return digest.hexdigest() == self.fingerprint
 
+    def is_constant(self) -> bool:
+        """Whether all numbers are the same; reads on to the first that is not."""
+        first, step = self[:1], BLOCK // self.dtype.itemsize
+        return all((self[start : start + step] == first).all() for start in range(0, self.length, step))
+
+    def count(self, symbol: int) -> int:
+        """How often a symbol number comes; reads them all."""
+        step = BLOCK // self.dtype.itemsize
+        return sum(int((self[start : start + step] == symbol).sum()) for start in range(0, self.length, step))
+
     @property
     def tokens(self) -> NDArray[Any]:
         """All tokens as a memory map; the pages that are touched count as memory of this process."""
