@@ -1,0 +1,108 @@
+"""Labelled examples of any kind: which reader a file or folder needs."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backtime.data import examples, images, series
+from backtime.data.examples import Example, ending, head_of
+from backtime.errors import UsageError
+
+EXPECTED = (
+    "expected CSV, TSV or JSON lines of texts, .ts, .npz, idx, or a folder: seq.in and label, LABEL.txt, "
+    "LABEL/*.png"
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The names of columns, and whether the steps of an image are its ``rows`` or its ``pixels``."""
+
+    text: str = "text"
+    label: str = "label"
+    series: str = "series"
+    steps: str = "rows"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a value for JSON."""
+        return asdict(self)
+
+
+def read_labelled(source: Path, reading: Reading) -> Iterator[Example]:
+    """The examples of a file or folder; raises ``UsageError`` naming file and line."""
+    return (_stepped(example, reading) for example in _read(source, reading, True))
+
+
+def read_unlabelled(source: Path | None, reading: Reading, texts: bool) -> Iterator[Example]:
+    """Examples whose label need not be there; None is standard input, a text a line.
+
+    ``texts`` says that texts are wanted, not numbers.
+    """
+    if source is None:
+        if not texts:
+            raise UsageError("standard input has texts; this model reads numbers: name a FILE")
+        return examples.read_plain(None)
+    if images.is_picture(source) or (source.is_dir() and not texts):
+        found = images.read_unlabelled(source)
+    elif texts and not source.is_dir() and ending(source) not in (".csv", ".tsv", ".jsonl"):
+        found = examples.read_plain(source)
+    else:
+        found = _read(source, reading, False)
+    return (_stepped(example, reading) for example in found)
+
+
+def _read(source: Path, reading: Reading, labelled: bool) -> Iterator[Example]:
+    if source.is_dir():
+        return _read_folder(source, labelled)
+    kind = ending(source)
+    if kind in (".csv", ".tsv"):
+        return _read_table(source, reading, labelled)
+    if kind in (".jsonl", ".ndjson"):
+        return examples.read_json_lines(source, reading.text, reading.label, labelled)
+    if kind == ".ts":
+        return series.read_ts(source, labelled)
+    if kind == ".npz":
+        return series.read_npz(source, labelled)
+    if images.is_idx(source):
+        return images.read_idx(source, labelled)
+    raise UsageError(f"{source} {'is of another kind' if source.exists() else 'is not there'}; {EXPECTED}")
+
+
+def _read_folder(folder: Path, labelled: bool) -> Iterator[Example]:
+    if (folder / "seq.in").exists():
+        return examples.read_pairs(folder, labelled)
+    if any(folder.glob("*.txt")):
+        return examples.read_files_of_labels(folder)
+    if images.is_folder_of_pictures(folder):
+        return images.read_pictures(folder)
+    raise UsageError(f"{folder} has no examples in it; {EXPECTED}")
+
+
+def _read_table(source: Path, reading: Reading, labelled: bool) -> Iterator[Example]:
+    names = head_of(source)
+    if reading.series in names:
+        return series.read_long_table(source, reading.series, reading.label, labelled)
+    if reading.text not in names and (reading.label in names or not labelled) and _numeric(source, reading):
+        return series.read_wide_table(source, reading.label, labelled)
+    return examples.read_text_table(source, reading.text, reading.label, labelled)
+
+
+def _numeric(source: Path, reading: Reading) -> bool:
+    """Whether the first line of a table has a number beside its label."""
+    for cells, _ in examples.read_table(source):
+        values = [cell for name, cell in cells.items() if name != reading.label]
+        return bool(values) and series.is_number(values[0])
+    return False
+
+
+def _stepped(example: Example, reading: Reading) -> Example:
+    """The numbers of an example as steps (T, I): an image's rows or pixels, a clip's frames."""
+    content = example.content
+    if isinstance(content, str):
+        return example
+    if reading.steps == "pixels":
+        return example._replace(content=content.reshape(-1, 1))
+    return example._replace(content=np.reshape(content, (len(content), -1)))
