@@ -66,8 +66,22 @@ def test_lines_without_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one, two\nthree\n")))
     found = list(read_unlabelled(None, READING, texts=True))
     assert [own.content for own in found] == ["one, two", "three"] and found[0].label is None
-    with pytest.raises(UsageError, match="standard input has texts; this model reads numbers"):
-        read_unlabelled(None, READING, texts=False)
+
+
+def test_numbers_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def given(text: bytes) -> list[Any]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        return [own.content.tolist() for own in read_unlabelled(None, READING, texts=False)]
+
+    assert given(b"[[1.5, 2], [3, 4]]\n[5, 6]\n") == [[[1.5, 2], [3, 4]], [[5], [6]]]
+    for text, message in [
+        (b"[1]\nok\n", r"standard input line 2 is 'ok'; expected a list of steps: \[\["),
+        (b"[[1], [2, 3]]\n", "standard input line 1 is"),
+        (b"[]\n", r"standard input line 1 has shape \(0,\); expected a list of steps"),
+        (b"[[1, 2], [NaN, 3]]\n", "standard input line 1 is nan at step 1, channel 0; expected finite"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            given(text)
 
 
 def test_ts(tmp_path: Path) -> None:

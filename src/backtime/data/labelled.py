@@ -37,17 +37,15 @@ def read_labelled(source: Path, reading: Reading) -> Iterator[Example]:
 
 
 def read_unlabelled(source: Path | None, reading: Reading, texts: bool) -> Iterator[Example]:
-    """Examples whose label need not be there; None is standard input, a text a line.
+    """Examples whose label need not be there. ``texts`` says that texts are wanted, not numbers.
 
-    ``texts`` says that texts are wanted, not numbers.
+    None is standard input: a text a line, or the numbers of a series, ``[[1.5, 2], [1.6, 2]]``.
     """
     if source is None:
-        if not texts:
-            raise UsageError("standard input has texts; this model reads numbers: name a FILE")
-        return examples.read_plain(None)
+        return examples.read_plain(None) if texts else series.read_json(None)
     if images.is_picture(source) or (source.is_dir() and not texts):
         found = images.read_unlabelled(source)
-    elif texts and not source.is_dir() and ending(source) not in (".csv", ".tsv", ".jsonl"):
+    elif texts and not source.is_dir() and ending(source) not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         found = examples.read_plain(source)
     else:
         found = _read(source, reading, False)

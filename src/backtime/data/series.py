@@ -1,5 +1,6 @@
 """Labelled series of numbers: ``.ts`` files, CSV and NPZ; several channels, unequal lengths."""
 
+import json
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -116,6 +117,25 @@ def _cell(cell: str, place: str) -> float:
     if not np.isfinite(float(cell)):
         raise UsageError(f"{place} is {cell.strip()}; expected finite numbers")
     return float(cell)
+
+
+def read_json(source: Path | None) -> Iterator[Example]:
+    """A series a line: a list of steps, each a list of channels, or where there is one, its number."""
+    for number, line in enumerate(read_lines(source), 1):
+        place = f"{source or 'standard input'} line {number}"
+        try:
+            steps = np.array(json.loads(line), np.float64)
+        except ValueError as error:
+            raise UsageError(
+                f"{place} is {line[:20]!r}; expected a list of steps: [[1.5, 2], [1.6, 2]]"
+            ) from error
+        if steps.ndim not in (1, 2) or not steps.size:
+            raise UsageError(
+                f"{place} has shape {steps.shape}; expected a list of steps: [[1.5, 2], [1.6, 2]]"
+            )
+        steps = steps.reshape(len(steps), -1)
+        check_finite(steps, place)
+        yield Example(steps.astype(np.float32), None, place)
 
 
 def read_npz(source: Path, labelled: bool) -> Iterator[Example]:
