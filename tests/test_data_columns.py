@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backtime.data.batching.words import word_batch
-from backtime.data.columns import read_tagged, read_untagged
+from backtime.data.columns import Places, read_tagged, read_untagged
 from backtime.data.lexicon import Lexicon, closed, opened, unread
 from backtime.errors import UnknownValueError, UsageError
 
@@ -38,7 +38,7 @@ def test_columns(tmp_path: Path) -> None:
         (["EU", "rejects"], ["B-ORG", "O"], f"{path} line 3"),
         (["#"], ["O"], f"{path} line 7"),
     ]
-    assert [own.tags for own in read_tagged(path, word=1, tag=2)] == [["NNP", "VBZ"], ["NN"]]
+    assert [own.tags for own in read_tagged(path, Places(1, 2))] == [["NNP", "VBZ"], ["NN"]]
     path.write_text("a b\tX\r\nc\tY\r\n")  # a tab separates, a space does not; Windows' ends of lines
     assert [own[:2] for own in read_tagged(path)] == [(["a b", "c"], ["X", "Y"])]
 
@@ -47,7 +47,7 @@ def test_conllu(tmp_path: Path) -> None:
     path = tmp_path / "a.conllu.gz"
     path.write_bytes(gzip.compress(CONLLU.encode()))
     assert [own[:2] for own in read_tagged(path)] == [(["I", "do", "n't"], ["PRON", "AUX", "PART"])]
-    assert [own.tags for own in read_tagged(path, tag=5)] == [["PRP", "VBP", "RB"]]
+    assert [own.tags for own in read_tagged(path, Places(tag=5))] == [["PRP", "VBP", "RB"]]
     assert [own[:2] for own in read_untagged(path)] == [(["I", "do", "n't"], [])]
 
 
@@ -99,7 +99,7 @@ def test_wrong_columns(tmp_path: Path, name: str, content: bytes | None, message
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a X\n")
     with pytest.raises(UsageError, match="a line 1 has 2 columns; --tag-column is 3"):
-        list(read_tagged(tmp_path / "a", tag=3))
+        list(read_tagged(tmp_path / "a", Places(tag=3)))
 
 
 @pytest.mark.parametrize(

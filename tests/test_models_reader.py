@@ -151,9 +151,13 @@ def test_wrong_configurations(change: dict[str, Any], message: str) -> None:
 def test_an_encoding_of_another_size_is_refused(tmp_path: Path) -> None:
     right = {"labels": LABELS, "reading": READING, "scale": scale_of([np.ones((2, I))]).to_json()}
     for change, message in (
-        ({"scale": scale_of([np.ones((2, 5))]).to_json()}, "scale is that of other channels; expected 3"),
+        ({"scale": scale_of([np.ones((2, 5))]).to_json()}, "the scale is that of 5 channels; expected 3"),
         ({"labels": closed("label", "ab").to_json()}, "labels has 2 symbols; expected 4"),
-        ({"scale": 3}, "expected 3"),
+        ({"scale": 3}, "the scale is 3; expected mean and deviation"),
+        ({"scale": {"mean": [1], "deviation": [1, 2]}}, "expected as many means as deviations"),
+        ({"scale": {"mean": [1], "deviation": ["x"]}}, "expected mean and deviation"),
+        ({"reading": {}}, "reading: it lacks text"),
+        ({"reading": {**READING, "level": 3}}, "reading: level is 3; expected text"),
     ):
         with pytest.raises(UsageError, match=message):
             save_model(tmp_path / "m", network(), "classify", right | change)

@@ -101,6 +101,10 @@ LEXICONS = {
 }
 
 
+ENCODING: dict[str, Any] = {name: lexicon.to_json() for name, lexicon in LEXICONS.items()}
+ENCODING["columns"] = {"word": 0, "tag": 0}
+
+
 def network(**options: Any) -> Tagger:
     torch.manual_seed(5)
     sizes = {name: len(lexicon) for name, lexicon in LEXICONS.items()}
@@ -125,7 +129,7 @@ def network(**options: Any) -> Tagger:
 def test_the_runtime_tags_as_pytorch_does(tmp_path: Path, options: dict[str, Any]) -> None:
     model = network(**options)
     path = tmp_path / "model.safetensors"
-    save_model(path, model, "tag", {name: lexicon.to_json() for name, lexicon in LEXICONS.items()})
+    save_model(path, model, "tag", ENCODING)
     file = read_model(path)
     batch = word_batch(WORDS, LEXICONS["words"], LEXICONS["characters"])
     expected = model.scores(batch)
@@ -179,10 +183,13 @@ def test_wrong_configurations(change: dict[str, Any], message: str) -> None:
 
 
 def test_an_encoding_of_another_size_is_refused(tmp_path: Path) -> None:
-    model, encoding = network(), {name: lexicon.to_json() for name, lexicon in LEXICONS.items()}
-    encoding["tags"] = closed("tag", ["O"]).to_json()
-    with pytest.raises(UsageError, match="tags has 1 symbols; expected 3"):
-        save_model(tmp_path / "m", model, "tag", encoding)
+    for change, message in (
+        ({"tags": closed("tag", ["O"]).to_json()}, "tags has 1 symbols; expected 3"),
+        ({"words": 3}, "a lexicon is 3; expected kind, symbols and open"),
+        ({"columns": {"word": 1}}, "columns: it lacks tag"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            save_model(tmp_path / "m", network(), "tag", ENCODING | change)
     assert not list(tmp_path.iterdir())
 
 

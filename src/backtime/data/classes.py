@@ -64,18 +64,16 @@ def label_number(example: Example, labels: Lexicon) -> int:
         raise UnknownValueError(f"{example.place}: {error}") from error
 
 
-def encoding_of(
-    training: list[Example], reading: Reading, level: str, min_count: int, standard: bool
-) -> dict[str, Any]:
+def encoding_of(training: list[Example], reading: Reading, min_count: int, standard: bool) -> dict[str, Any]:
     """The encoding of the training part: labels, how files are read, and symbols or a scale.
 
-    Texts have symbols of a ``level`` that come ``min_count`` times; with ``standard`` numbers are scaled.
+    Texts have symbols that come ``min_count`` times; with ``standard`` numbers are scaled.
     """
     labels = closed("label", (own.label or "" for own in training)).to_json()
-    common = {"labels": labels, "reading": {**reading.to_json(), "level": level}}
+    common = {"labels": labels, "reading": reading.to_json()}
     if not isinstance(training[0].content, str):
         return {**common, "scale": _scale(training, standard)}
-    counts = Counter(symbol for own in training for symbol in symbols_of(own.content, level))
+    counts = Counter(symbol for own in training for symbol in symbols_of(own.content, reading.level))
     return {**common, "symbols": opened("symbol", counts, min_count).to_json()}
 
 

@@ -31,6 +31,14 @@ class Sentence(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Places:
+    """The numbers of the columns of words and tags, from 1; 0 is that which the kind of file has."""
+
+    word: int = 0
+    tag: int = 0
+
+
+@dataclass(frozen=True)
 class Columns:
     """Which columns hold words and tags, counted from 1, and what kind of file it is."""
 
@@ -39,17 +47,20 @@ class Columns:
     conllu: bool = False
 
 
-def read_tagged(source: Path, word: int = 0, tag: int = 0) -> Iterator[Sentence]:
+DEFAULTS = Places()
+
+
+def read_tagged(source: Path, places: Places = DEFAULTS) -> Iterator[Sentence]:
     """The tagged sentences of a file or of a folder of pairs, as they come.
 
-    ``word`` and ``tag`` are the numbers of their columns. 0 is the first and the last one, and in CoNLL-U
-    those of words and of universal parts of speech. Raises ``UsageError`` naming file and line.
+    Words and tags are in the first and the last column, and in CoNLL-U in those of words and of universal
+    parts of speech, unless ``places`` says otherwise. Raises ``UsageError`` naming file and line.
     """
     if source.is_dir():
         return _read_pairs(source)
     if _ending(source) == ".conllu":
-        return _read_columns(source, Columns(word or 2, tag or 4, conllu=True))
-    return _read_columns(source, Columns(word or 1, tag))
+        return _read_columns(source, Columns(places.word or 2, places.tag or 4, conllu=True))
+    return _read_columns(source, Columns(places.word or 1, places.tag))
 
 
 def read_untagged(source: Path | None, word: int = 0) -> Iterator[Sentence]:

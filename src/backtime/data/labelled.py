@@ -10,6 +10,7 @@ import numpy as np
 from backtime.data import examples, images, series
 from backtime.data.examples import Example, ending, head_of
 from backtime.errors import UsageError
+from backtime.fields import read
 
 EXPECTED = (
     "expected CSV, TSV or JSON lines of texts, .ts, .npz, idx, or a folder: seq.in and label, LABEL.txt, "
@@ -19,16 +20,27 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Reading:
-    """The names of columns, and whether the steps of an image are its ``rows`` or its ``pixels``."""
+    """How files are read.
+
+    ``text``, ``label`` and ``series`` are names of columns, ``level`` is what a symbol of a text is, and
+    ``steps`` whether those of an image are its ``rows`` or its ``pixels``.
+    """
 
     text: str = "text"
     label: str = "label"
     series: str = "series"
     steps: str = "rows"
+    level: str = "word"
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a value for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Reading":
+        """That of ``to_json``'s value; raises ``UsageError`` when it is something else."""
+        found: Reading = read(cls, value, "reading", complete=True)
+        return found
 
 
 def read_labelled(source: Path, reading: Reading) -> Iterator[Example]:

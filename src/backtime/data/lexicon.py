@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from backtime.errors import UnknownValueError, UsageError
+from backtime.errors import UnknownValueError, UsageError, shown
 
 OTHERS = "<unk>"
 
@@ -42,7 +42,7 @@ class Lexicon:
         if found is None and not self.open:
             some = ", ".join(self.symbols[:8]) + (", ..." if len(self) > 8 else "")
             raise UnknownValueError(
-                f"the {self.kind} {symbol[:40]!r} was not in training; expected one of {some}"
+                f"the {self.kind} {shown(symbol)} was not in training; expected one of {some}"
             )
         return found or 0
 
@@ -64,7 +64,7 @@ class Lexicon:
             name: type(part) for name, part in value.items()
         }
         if not fits or not all(isinstance(symbol, str) for symbol in value["symbols"]):
-            raise UsageError(f"a lexicon is {str(value)[:40]!r}; expected kind, symbols and open")
+            raise UsageError(f"a lexicon is {shown(value)}; expected kind, symbols and open")
         return cls(**value)
 
     @cached_property

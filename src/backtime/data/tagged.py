@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.data.batching.words import WordBatch, word_batch
-from backtime.data.columns import Sentence, read_tagged
+from backtime.data.columns import Places, Sentence, read_tagged
 from backtime.data.lexicon import Lexicon, closed, opened
 from backtime.errors import UnknownValueError, UsageError
 
@@ -27,7 +27,7 @@ class Tagged:
     training: list[Sentence]
     held_out: list[Sentence]
     lexicons: Lexicons
-    columns: dict[str, int]
+    columns: Places
 
     @property
     def fingerprint(self) -> str:
@@ -38,7 +38,7 @@ class Tagged:
     @property
     def encoding(self) -> dict[str, Any]:
         """The lexicons, and where the file has words and tags."""
-        return {name: self.lexicons[name].to_json() for name in PARTS} | {"columns": self.columns}
+        return {name: self.lexicons[name].to_json() for name in PARTS} | {"columns": asdict(self.columns)}
 
     def describe(self) -> str:
         """Sentences, words and tags."""
@@ -92,12 +92,12 @@ def has_entities(tags: Lexicon) -> bool:
 
 
 def read_parts(
-    source: Path, valid_file: Path | None, share: float, columns: dict[str, int]
+    source: Path, valid_file: Path | None, share: float, columns: Places
 ) -> tuple[list[Sentence], list[Sentence]]:
     """The sentences to train on, and those to validate on: a file's, or a share at the end of the others."""
-    sentences = list(read_tagged(source, **columns))
+    sentences = list(read_tagged(source, columns))
     if valid_file is not None:
-        held_out = list(read_tagged(valid_file, **columns))
+        held_out = list(read_tagged(valid_file, columns))
     else:
         border = len(sentences) - round(len(sentences) * share)
         sentences, held_out = sentences[:border], sentences[border:]

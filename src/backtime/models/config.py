@@ -11,13 +11,14 @@ from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
 from backtime.models.reader_config import ReaderConfig
-from backtime.models.recurrent import ACTIVATIONS, CELLS, Shapes
+from backtime.models.recurrent import ACTIVATIONS, CELLS, MOST_LAYERS, Shapes
 from backtime.models.tagger_config import TaggerConfig
 
-__all__ = ["ACTIVATIONS", "CELLS", "NETWORKS", "Config", "LanguageConfig", "Shapes", "read_config"]
+__all__ = [
+    "ACTIVATIONS", "CELLS", "MOST_LAYERS", "NETWORKS", "Config", "LanguageConfig", "Shapes", "read_config",
+]  # fmt: skip
 
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
-MOST_LAYERS = 1000  # so that a table of the tensors has an end, whatever a damaged file says
 FLAGS = ("tie_weights", "reset_after")
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from backtime.models.layers import both_ends, dropped, recurrent, run
+from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.reader_config import ReaderConfig
 from backtime.nn import SoftmaxCrossEntropy
@@ -23,6 +24,7 @@ class Reader(Network):
 
     def __init__(self, config: ReaderConfig) -> None:
         """Draw the initial weights."""
+        check_memory(config)
         super().__init__()
         self.config: ReaderConfig = config
         self.embedding = nn.Embedding(config.symbols, config.embedding_size) if config.symbols else None

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from backtime.data.batching.steps import Scale
+from backtime.data.labelled import Reading
 from backtime.errors import UsageError
 from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, layer_shapes
 
@@ -59,10 +61,8 @@ class ReaderConfig(RecurrentConfig):
     def check_encoding(self, encoding: Mapping[str, Any]) -> None:
         """Raise ``UsageError`` unless there are as many symbols or channels and labels as in the tensors."""
         check_lexicons(encoding, {"labels": self.classes})
+        Reading.from_json(encoding.get("reading"))
         if self.symbols:
             check_lexicons(encoding, {"symbols": self.symbols})
-            return
-        scale = encoding.get("scale")
-        sizes = {len(scale.get(name, ())) for name in ("mean", "deviation")} if isinstance(scale, dict) else 0
-        if sizes != {self.channels}:
-            raise UsageError(f"scale is that of other channels; expected {self.channels}")
+        elif (found := len(Scale.from_json(encoding.get("scale")).mean)) != self.channels:
+            raise UsageError(f"the scale is that of {found} channels; expected {self.channels}")

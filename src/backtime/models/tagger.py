@@ -9,6 +9,7 @@ from torch.nn import functional
 from backtime.data.batching.words import WordBatch
 from backtime.models.crf import CRF
 from backtime.models.layers import both_ends, dropped, recurrent, run
+from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.tagger_config import TaggerConfig
 from backtime.nn import SoftmaxCrossEntropy
@@ -25,6 +26,7 @@ class Tagger(Network):
 
     def __init__(self, config: TaggerConfig) -> None:
         """Draw the initial weights."""
+        check_memory(config)
         super().__init__()
         self.config: TaggerConfig = config
         self.words = nn.Embedding(config.words, config.word_size)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from backtime.data.columns import Places
+from backtime.fields import read
 from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, layer_shapes
 
 
@@ -63,3 +65,4 @@ class TaggerConfig(RecurrentConfig):
         """Raise ``UsageError`` unless words, characters and tags are as many as the tensors have."""
         sizes = {"words": self.words, "characters": self.characters, "tags": self.tags}
         check_lexicons(encoding, sizes)
+        read(Places, encoding.get("columns"), "columns", complete=True)

@@ -30,7 +30,7 @@ class Reader:
         self.config, self.tensors = file.config, file.tensors
         self.labels = Lexicon.from_json(file.encoding["labels"])
         self.encoder = Encoder.from_json(file.encoding)
-        self.reading = reading_of(file.encoding)
+        self.reading = Reading.from_json(file.encoding["reading"])
         self.layers = Layers(self.config, self.tensors, "rnn")
 
     def read(self, source: Path | None) -> Iterator[Example]:
@@ -79,12 +79,6 @@ class Reader:
         score = seen @ self.tensors["query"]
         weights = np.exp(score - score.max())
         return (weights / weights.sum()) @ y  # type: ignore[no-any-return]
-
-
-def reading_of(encoding: dict[str, Any]) -> Reading:
-    """How the files of a model are read."""
-    value = {name: own for name, own in encoding["reading"].items() if name != "level"}
-    return Reading(**value)
 
 
 def _example(record: Any, number: int) -> Example:

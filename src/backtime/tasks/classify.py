@@ -18,7 +18,7 @@ from backtime.errors import UsageError
 from backtime.fields import check, described
 from backtime.models.file import ModelFile
 from backtime.models.reader_config import POOLINGS, ReaderConfig
-from backtime.runtime.reader import Reader, reading_of
+from backtime.runtime.reader import Reader
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
 from backtime.tasks.network import RecurrentSettings
@@ -95,7 +95,8 @@ class ClassifySettings(RecurrentSettings):
 
     def reading(self) -> Reading:
         """How files are read."""
-        return Reading(self.text_column, self.label_column, self.series_column, self.image_steps)
+        names = self.text_column, self.label_column, self.series_column
+        return Reading(*names, self.image_steps, self.level)
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ class ClassifyKind(TaskKind):
         share, reading = settings.validation_fraction, settings.reading()
         training, held_out = read_parts(_required(source), valid, share, settings.seed, reading)
         standard = settings.scale == "standard"
-        encoding = encoding or encoding_of(training, reading, settings.level, settings.min_count, standard)
+        encoding = encoding or encoding_of(training, reading, settings.min_count, standard)
         encoder, labels = Encoder.from_json(encoding), Lexicon.from_json(encoding["labels"])
         own, others = (Examples.of(part, encoder, labels) for part in (training, held_out))
         return Labelled(own, others, encoder, encoding)
@@ -207,11 +208,11 @@ class ClassifyKind(TaskKind):
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:
         """Network and reading."""
         fixed = {name: getattr(start.config, name) for name in NETWORK_FIELDS}
-        reading = reading_of(start.encoding)
+        reading = Reading.from_json(start.encoding["reading"])
         fixed |= {"text_column": reading.text, "label_column": reading.label}
         fixed |= {"series_column": reading.series, "image_steps": reading.steps}
         if "symbols" in start.encoding:
-            fixed |= {"level": start.encoding["reading"]["level"]}
+            fixed |= {"level": reading.level}
             fixed |= {"embedding_size": getattr(start.config, "embedding_size", 0)}
         return fixed
 
@@ -220,7 +221,9 @@ class ClassifyKind(TaskKind):
         from backtime.models.saving import build_model
 
         encoder, labels = Encoder.from_json(model.encoding), Lexicon.from_json(model.encoding["labels"])
-        examples = Examples.of(read_all(source, reading_of(model.encoding)), encoder, labels)
+        examples = Examples.of(
+            read_all(source, Reading.from_json(model.encoding["reading"])), encoder, labels
+        )
         found, loss = predicted(build_model(model), examples, encoder, options.batch_size)
         if options.picture:
             scores.draw_confusion(examples.labels, found, labels.symbols, Path(options.picture))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.data.batching.buckets import Buckets, pack
-from backtime.data.columns import Sentence, read_tagged
+from backtime.data.columns import Places, Sentence, read_tagged
 from backtime.data.lexicon import Lexicon, unread
 from backtime.data.tagged import (
     PARTS,
@@ -170,7 +170,7 @@ class TagKind(TaskKind):
     ) -> Tagged:
         """All sentences, in memory."""
         scores.check_installed()
-        columns = {"word": settings.word_column, "tag": settings.tag_column}
+        columns = Places(settings.word_column, settings.tag_column)
         valid = Path(settings.valid_file) if settings.valid_file else None
         training, held_out = read_parts(_required(source), valid, settings.validation_fraction, columns)
         lexicons = (
@@ -203,8 +203,7 @@ class TagKind(TaskKind):
         """Accuracy, loss in nats a word, with entities their precision, recall and F1, and the sizes."""
         from backtime.models.saving import build_model
 
-        columns = model.encoding["columns"]
-        sentences = list(read_tagged(source, columns["word"], columns["tag"]))
+        sentences = list(read_tagged(source, Places(**model.encoding["columns"])))
         if not sentences:
             raise UsageError(f"{source} has no sentences; expected tagged words")
         return measure(build_model(model), sentences, read_lexicons(model.encoding), options.batch_size)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from backtime.data.batching.buckets import Packed, pack
 from backtime.data.examples import Example
+from backtime.data.labelled import Reading
 from backtime.data.lexicon import Lexicon
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 LEVELS = ("word", "char")
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -33,8 +34,14 @@ class Scale(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Any) -> "Scale":
-        """The scale of ``to_json``'s value."""
-        return cls(*(np.array(value[name], np.float32) for name in cls._fields))
+        """The scale of ``to_json``'s value; raises ``UsageError`` when it is something else."""
+        try:
+            mean, deviation = (np.array(value[name], np.float32) for name in cls._fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"the scale is {shown(value)}; expected mean and deviation") from error
+        if mean.ndim != 1 or mean.shape != deviation.shape or not np.isfinite([mean, deviation]).all():
+            raise UsageError(f"the scale is {shown(value)}; expected as many means as deviations, finite")
+        return cls(mean, deviation)
 
 
 def scale_of(records: Sequence[NDArray[Any]], standard: bool = True) -> Scale:
@@ -66,8 +73,10 @@ class Encoder(NamedTuple):
     def from_json(cls, encoding: dict[str, Any]) -> "Encoder":
         """That of a model file."""
         if "symbols" in encoding:
-            return cls(Lexicon.from_json(encoding["symbols"]), encoding["reading"]["level"], None)
-        return cls(None, "", Scale.from_json(encoding["scale"]), encoding["scale"].get("size", ""))
+            return cls(
+                Lexicon.from_json(encoding["symbols"]), Reading.from_json(encoding["reading"]).level, None
+            )
+        return cls(None, "", Scale.from_json(encoding["scale"]), str(encoding["scale"].get("size", "")))
 
     def encode(self, example: Example) -> NDArray[Any]:
         """Symbols (T,) or steps (T, I), not yet scaled; raises ``UsageError`` where it is of another kind."""
