@@ -1,7 +1,11 @@
 """From files on disk to batches of numbers, in little memory; standard library and NumPy only.
 
 - ``text``      a corpus of text files, its vocabulary, and the corpus as numbers
-- ``batching``  streams of one long row for truncated backpropagation; buckets of records by their length
+- ``lexicon``   words, characters or labels as numbers
+- ``columns``   sentences of tagged words; ``tagged`` numbers them
+- ``labelled``  labelled ``examples`` of text, ``series`` of numbers, ``images``; ``classes`` numbers them
+- ``batching``  streams of one long row for truncated backpropagation; buckets of records by their length;
+  sentences of words, steps of numbers
 
 Nothing is imported here, so that the runtime can take ``text.vocabulary`` alone.
 """

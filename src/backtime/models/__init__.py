@@ -3,6 +3,9 @@
 - ``config``   what a network is made of: sizes and options, the tensors that follow from them; no PyTorch
 - ``file``     the model file as arrays; no PyTorch
 - ``aligned``  an output at every step
+- ``tagger``   a tag for every word, with a conditional random field (``crf``) above it
+- ``reader``   one answer for a whole sequence
+- ``recurrent``, ``layers``   what networks of recurrent layers share: configuration, module
 - ``network``  what every network is to its file
 - ``saving``   a PyTorch model to its file and back
 

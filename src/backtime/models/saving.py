@@ -8,8 +8,16 @@ from backtime.models.aligned import LanguageModel
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model, write_model
 from backtime.models.network import Network
+from backtime.models.reader import Reader
+from backtime.models.reader_config import ReaderConfig
+from backtime.models.tagger import Tagger
+from backtime.models.tagger_config import TaggerConfig
 
-MODULES: dict[str, type[Any]] = {LanguageConfig.network: LanguageModel}  # each takes its own configuration
+MODULES: dict[str, type[Any]] = {  # each takes its own configuration
+    LanguageConfig.network: LanguageModel,
+    TaggerConfig.network: Tagger,
+    ReaderConfig.network: Reader,
+}
 
 
 def save_model(path: PathLike, model: Network, task: str, encoding: dict[str, Any]) -> None:

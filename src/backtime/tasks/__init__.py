@@ -29,6 +29,8 @@ class Entry(NamedTuple):
 
 TASKS: dict[str, Entry] = {
     "language": Entry("predict a text, symbol by symbol", "backtime.tasks.language"),
+    "tag": Entry("tag every word of a sentence", "backtime.tasks.tag"),
+    "classify": Entry("label whole texts, series, images or clips", "backtime.tasks.classify"),
 }
 DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 0.1.0, which had no other
 

@@ -109,10 +109,10 @@ def _validate(run: Run) -> dict[str, float]:
     state = run.state
     divergence.check_weights(state.step, run.model)
     found = run.task.validate()
-    run.validated_step = state.step
     value = main_value(run.task.metrics, found)
     if value is None:
         return {}
+    run.validated_step = state.step
     if "loss" in found:
         divergence.check_level(state, found["loss"], run.task)
     better = run.main.is_better(value, state.best)

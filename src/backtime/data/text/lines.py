@@ -1,9 +1,12 @@
 """The lines of a text file or of standard input, one at a time."""
 
 import contextlib
+import gzip
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from backtime.errors import UsageError
 
@@ -11,7 +14,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_lines(source: Path | None) -> Iterator[str]:
-    """The lines without their ends, as they come; None is standard input.
+    """The lines without their ends, as they come; None is standard input. ``*.gz`` is unpacked.
 
     Raises ``UsageError`` naming file and line at a byte that is not UTF-8.
     """
@@ -20,11 +23,16 @@ def read_lines(source: Path | None) -> Iterator[str]:
         raise UsageError("standard input is closed; expected text there")
     try:
         with contextlib.ExitStack() as stack:
-            file = sys.stdin.buffer if source is None else stack.enter_context(source.open("rb"))
+            file = sys.stdin.buffer if source is None else stack.enter_context(_opened(source))
             for number, line in enumerate(file, 1):
                 yield _decoded(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, name, number)
-    except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _opened(source: Path) -> BinaryIO:
+    opener = gzip.open if source.suffix == ".gz" else open
+    return cast(BinaryIO, opener(source, "rb"))
 
 
 def _decoded(line: bytes, name: str, number: int) -> str:

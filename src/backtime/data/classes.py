@@ -1,0 +1,125 @@
+"""Labelled examples to train a classifier on, and how they and their labels become numbers."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtime.data.batching.steps import Encoder, scale_of, symbols_of
+from backtime.data.examples import Example
+from backtime.data.labelled import EXPECTED, Reading, read_labelled
+from backtime.data.lexicon import Lexicon, closed, opened
+from backtime.errors import UnknownValueError, UsageError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded examples and the numbers of their labels."""
+
+    records: list[NDArray[Any]]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, examples: list[Example], encoder: Encoder, labels: Lexicon) -> "Examples":
+        """Encode; raises ``UsageError`` naming the example that does not fit."""
+        numbers = np.array([label_number(own, labels) for own in examples], np.int64)
+        return cls([encoder.encode(own) for own in examples], numbers)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What is trained on, what is held out, and how both became numbers."""
+
+    training: Examples
+    held_out: Examples
+    encoder: Encoder
+    encoding: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all numbers and labels."""
+        found = hashlib.blake2b(digest_size=16)
+        for part in (self.training, self.held_out):
+            for record in (*part.records, part.labels):
+                found.update(str(record.shape).encode() + np.ascontiguousarray(record).tobytes())
+        return found.hexdigest()
+
+    def describe(self) -> str:
+        """Examples, steps, labels."""
+        steps = sum(map(len, self.training.records))
+        sizes = f"{len(self.training.records):,} examples of {steps:,} steps"
+        labels = len(self.encoding["labels"]["symbols"])
+        return f"{sizes}, {len(self.held_out.records):,} to validate on, {labels} labels"
+
+
+def label_number(example: Example, labels: Lexicon) -> int:
+    """The number of an example's label; raises ``UnknownValueError`` with its place at one unknown."""
+    try:
+        return labels.number(example.label or "")
+    except UnknownValueError as error:
+        raise UnknownValueError(f"{example.place}: {error}") from error
+
+
+def encoding_of(training: list[Example], reading: Reading, min_count: int, standard: bool) -> dict[str, Any]:
+    """The encoding of the training part: labels, how files are read, and symbols or a scale.
+
+    Texts have symbols that come ``min_count`` times; with ``standard`` numbers are scaled.
+    """
+    labels = closed("label", (own.label or "" for own in training)).to_json()
+    common = {"labels": labels, "reading": reading.to_json()}
+    if not isinstance(training[0].content, str):
+        return {**common, "scale": _scale(training, standard)}
+    counts = Counter(symbol for own in training for symbol in symbols_of(own.content, reading.level))
+    return {**common, "symbols": opened("symbol", counts, min_count).to_json()}
+
+
+def _scale(training: list[Example], standard: bool) -> dict[str, Any]:
+    steps, first = [own.content for own in training], training[0]
+    for own in training:
+        if own.content.shape[1] != first.content.shape[1]:
+            raise UsageError(
+                f"{own.place} has {own.content.shape[1]} numbers a step; expected {first.content.shape[1]}, "
+                f"as {first.place}"
+            )
+    sizes = {"size": first.size} if first.size else {}
+    return scale_of(steps, standard).to_json() | sizes
+
+
+def read_parts(
+    source: Path, valid_file: Path | None, share: float, seed: int, reading: Reading
+) -> tuple[list[Example], list[Example]]:
+    """The examples to train on, and those to validate on: a file's, or a share that is drawn."""
+    examples = read_all(source, reading)
+    labels = sorted({own.label or "" for own in examples})
+    if len(labels) < 2:
+        raise UsageError(f"{source} has one label only, {labels[0]!r}; expected two and more")
+    if valid_file is not None:
+        return examples, read_all(valid_file, reading)
+    chosen = draw_held_out([own.label or "" for own in examples], share, seed)
+    training = [own for n, own in enumerate(examples) if n not in chosen]
+    return training, [examples[n] for n in sorted(chosen)]
+
+
+def read_all(source: Path, reading: Reading) -> list[Example]:
+    """All examples of a file or folder; raises ``UsageError`` where there is none."""
+    examples = list(read_labelled(source, reading))
+    if not examples:
+        raise UsageError(f"{source} has no examples in it; {EXPECTED}")
+    return examples
+
+
+def draw_held_out(labels: list[str], share: float, seed: int) -> set[int]:
+    """Of every label a share of the examples, at random; one stays to train on."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    chosen: set[int] = set()
+    each: dict[str, list[int]] = {}
+    for n, label in enumerate(labels):
+        each.setdefault(label, []).append(n)
+    for label in sorted(each):
+        own = generator.permutation(each[label])
+        chosen |= set(own[: min(round(len(own) * share), len(own) - 1)].tolist())
+    return chosen
