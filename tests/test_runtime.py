@@ -189,7 +189,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         ({}, {"format_version": "one"}, "format version 'one' is unknown"),
         ({}, {"format_version": "1", "kind": "tagger"}, "a model of kind 'tagger'; expected 'language'"),
         ({}, {"task": None}, "metadata lacks task"),
-        ({}, {"network": "tagger"}, "the network is 'tagger'; expected one of aligned"),
+        ({}, {"network": "painter"}, "the network is 'painter'; expected one of aligned"),
         ({}, {"encoding": "[]"}, r"metadata encoding is \[\]; expected an object"),
         ({}, {"encoding": "{"}, "metadata encoding is not JSON"),
         ({}, {"config": None}, "metadata config is not JSON"),
