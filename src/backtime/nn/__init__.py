@@ -11,6 +11,7 @@
 from backtime.nn import state
 from backtime.nn.backends import FallbackWarning, dynamo
 from backtime.nn.backends.layers import Trace
+from backtime.nn.backends.nan_input import NaNWarning
 from backtime.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
 from backtime.nn.gru import GRU
 from backtime.nn.head import SoftmaxCrossEntropy
@@ -31,6 +32,7 @@ __all__ = [
     "GRUCell",
     "Jordan",
     "LSTMCell",
+    "NaNWarning",
     "RNNCell",
     "SoftmaxCrossEntropy",
     "Trace",
