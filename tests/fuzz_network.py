@@ -59,7 +59,7 @@ def run_forward(axes: Any, *arguments: Any) -> list[Any]:
 
 def run_both(call: Any, *arguments: Any) -> list[Any]:
     """Every gradient, after a forward call."""
-    *_, saved = _engine.network_forward32(*map(capsules, tuple(call)[1:]))
+    *_, saved, _ = _engine.network_forward32(*map(capsules, tuple(call)[1:]))
     return as_arrays(_engine.network_backward32(saved, *map(capsules, arguments)))
 
 

@@ -56,6 +56,14 @@ def test_torch_projection_and_prefix() -> None:
 # Keras: written here from its documentation, one row and one gate at a time.
 
 
+def keras_config(cell: str, **settings: Any) -> dict[str, Any]:
+    """What ``get_config()`` of a layer of Keras holds, of what matters here."""
+    usual = {"units": H, "activation": "tanh", "use_bias": True, "go_backwards": False}
+    if cell != "rnn":
+        usual["recurrent_activation"] = "sigmoid"
+    return usual | settings
+
+
 def keras_step(cell: str, arrays: list[Array], x: Array, h: Array, c: Array, reset_after: bool) -> Any:
     W, U = arrays[:2]
     n = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
@@ -89,8 +97,10 @@ def test_keras_weights_compute_what_keras_computes(cell: str, reset_after: bool,
     width = (2, n * H) if cell == "gru" and reset_after else (n * H,)
     arrays = [rng.standard_normal((I, n * H)), rng.standard_normal((H, n * H)), rng.standard_normal(width)]
     arrays = arrays if bias else arrays[:2]
-    weights = keras.from_keras(cell, arrays, reset_after)
-    options = {"reset_after": reset_after} if cell == "gru" else {}
+    config = keras_config(cell, reset_after=reset_after)
+    weights = keras.from_keras(cell, arrays, config=config)
+    options = keras.options(cell, config)
+    assert options == ({"reset_after": reset_after} if cell == "gru" else {})
     x, h, c = rng.standard_normal((T, 1, I)), np.zeros(H), np.zeros(H)
     y, _, _ = kernels.forward(cell, x, None, weights, **options)
     for t in range(T):
@@ -98,6 +108,38 @@ def test_keras_weights_compute_what_keras_computes(cell: str, reset_after: bool,
         np.testing.assert_allclose(y[t, 0], h, rtol=0, atol=1e-13)
     for found, expected in zip(keras.to_keras(cell, weights, reset_after), arrays, strict=False):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_without_a_configuration_it_is_said_what_was_assumed(cell: str) -> None:
+    n = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    arrays = [np.zeros((I, n * H)), np.zeros((H, n * H))]
+    with pytest.warns(keras.AssumedWarning, match="assumed activation='tanh'") as said:
+        keras.from_keras(cell, arrays)
+    assert len(said) == 1 and said[0].filename == __file__
+    assert ("recurrent_activation='sigmoid'" in str(said[0].message)) == (cell != "rnn")
+    assert ("reset_after=True" in str(said[0].message)) == (cell == "gru")
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "linear", None, "tanh"])
+def test_keras_configuration_gives_the_activation(activation: str | None) -> None:
+    own = keras.options("rnn", keras_config("rnn", activation=activation))
+    assert own.get("activation", "tanh") == {None: "identity", "linear": "identity"}.get(
+        activation, activation
+    )
+
+
+def test_keras_configuration_of_a_layer_that_goes_backwards() -> None:
+    rng = np.random.default_rng(1)
+    arrays = [rng.standard_normal((I, 4 * H)), rng.standard_normal((H, 4 * H))]
+    config = keras_config("lstm", go_backwards=True)
+    weights = keras.from_keras("lstm", arrays, config=config)
+    x = rng.standard_normal((T, 1, I))
+    y, _, _ = kernels.forward("lstm", x, None, weights, **keras.options("lstm", config))
+    h, c = np.zeros(H), np.zeros(H)
+    for t in reversed(range(T)):
+        h, c = keras_step("lstm", arrays, x[t, 0], h, c, True)
+        np.testing.assert_allclose(y[t, 0], h, rtol=0, atol=1e-13)
 
 
 # ONNX
@@ -258,6 +300,19 @@ def refused() -> dict[str, Any]:
         r"bias has shape \(18,\); expected \(2, 18\)": lambda: keras.from_keras(
             "gru", [np.zeros((I, 3 * H)), np.zeros((H, 3 * H)), np.zeros(3 * H)]
         ),
+        "recurrent_activation is 'hard_sigmoid' in config; expected 'sigmoid'": lambda: keras.from_keras(
+            "lstm", [W[0].T, R[0].T], config=keras_config("lstm", recurrent_activation="hard_sigmoid")
+        ),
+        "activation is 'relu' in config; expected 'tanh'": lambda: keras.options(
+            "gru", keras_config("gru", activation="relu")
+        ),
+        "activation is 'swish' in config; expected one of tanh": lambda: keras.options(
+            "rnn", keras_config("rnn", activation={"class_name": "function", "config": "swish"})
+        ),
+        "reset_after is True, but False in config": lambda: keras.from_keras(
+            "gru", [W[0].T, R[0].T], True, keras_config("gru", reset_after=False)
+        ),
+        "config is that of a layer around others": lambda: keras.options("lstm", {"layer": {}}),
         "cell is 'tree'": lambda: keras.from_keras("tree", []),
         "weights have p; Keras": lambda: keras.to_keras("lstm", weights._replace(p=np.zeros((3, H)))),
         "state has no weight_ih_l2": lambda: torch_names.from_torch({}, 2),

@@ -99,6 +99,7 @@ def test_tensors_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(y2, y[:, order]) and torch.equal(h2, h[:, order])
 
 
+@pytest.mark.filterwarnings("ignore::backtime.nn.NaNWarning")  # which is right
 def test_a_length_too_long_by_one_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     right = layouts.lengths_of
     monkeypatch.setattr(layouts, "lengths_of", lambda given: [min(n + 1, T) for n in right(given)])

@@ -1,6 +1,7 @@
 """``accelerate`` and ``restore`` on models made of torch.nn."""
 
 import copy
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -142,6 +143,24 @@ def test_a_computed_weight_stays_computed() -> None:
     with torch.no_grad():
         model.relu.weight_hh_l0_g.mul_(2)
     assert not torch.allclose(model.relu(x)[0], expected)
+
+
+def test_a_file_of_the_whole_model_names_backtime_until_restored() -> None:
+    model = torch.nn.ModuleList(
+        [torch.nn.LSTM(3, 4), torch.nn.GRUCell(3, 4), torch.nn.RNN(3, 4, nonlinearity="relu")]
+    )
+    before = pickle.dumps(model)
+    backtime.accelerate(model)
+    again = pickle.loads(pickle.dumps(model))
+    assert [type(layer) for layer in again] == [
+        nn.LSTM,
+        nn.GRUCell,
+        nn.RNN,
+    ]  # accelerated, as in a worker process
+    assert b"backtime" in pickle.dumps(model)
+    backtime.restore(model)
+    assert b"backtime" not in pickle.dumps(model)
+    assert len(pickle.dumps(model)) == len(before)
 
 
 def test_torch_loads_only_when_asked_for() -> None:

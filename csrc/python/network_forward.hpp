@@ -58,11 +58,12 @@ template <class T> class NetworkForward {
       layout_.state_from_rows(hn_.data<T>() + k * layout_.B * P_, P_);
       if (lstm()) layout_.state_from_rows(cn_.data<T>() + k * layout_.B * H_, H_);
     }
+    nan_ = holds_nan();
   }
   nb::object results() && {
     if (first_input_) saved_.layers[0].input = std::move(first_input_);
     nb::object saved = keeps_ ? nb::cast(std::move(saved_)) : nb::none();
-    return nb::make_tuple(std::move(y_).capsule(), std::move(hn_).capsule(), std::move(cn_).capsule(), saved);
+    return nb::make_tuple(std::move(y_).capsule(), std::move(hn_).capsule(), std::move(cn_).capsule(), saved, nan_);
   }
 
  private:
@@ -78,12 +79,21 @@ template <class T> class NetworkForward {
   NewTensor y_, hn_, cn_;
   bool into_y_ = false;  // the kernels of the last layer write into y itself
   bool keeps_ = false;
+  bool nan_ = false;
   std::vector<T*> outputs_;  // of each layer, (R, D P)
   Buffer<T> first_input_, in_turn_[2];
   const T* input_ = nullptr;  // of the layer at hand
   const int64_t* tokens_ = nullptr;
 
   bool lstm() const { return weights_.sizes[0].cell == CellKind::lstm; }
+  // A NaN of the input stays in the state of its sequence up to the end, where (D, B, P) numbers of the first layer show it:
+  // few beside what was computed. Only what is cut off before the end is not seen there.
+  bool holds_nan() const {
+    const T* h = hn_.data<T>();
+    bool found = false;
+    for (long i = 0; i < static_cast<long>(D_) * layout_.B * P_; i++) found |= h[i] != h[i];
+    return found;
+  }
 
   // Where the kernels of a layer write: into y, into what is kept, or, where nothing is, into one of two buffers in turn.
   T* make_output(size_t l, SavedLayer<T>& layer) {
@@ -150,8 +160,8 @@ template <class T> class NetworkForward {
 };
 
 // form: the directions (1 forward, 2 reverse, 3 both), whether they are added, and batch_first and one_step as Layout has
-// them. Returns (y, h_n, c_n, saved): y shaped as x is, None for one step, whose output is h_n; c_n of the lstm, saved where
-// asked for, else None.
+// them. Returns (y, h_n, c_n, saved, nan): y shaped as x is, None for one step, whose output is h_n; c_n of the lstm, saved
+// where asked for, else None; whether the first layer ends in a NaN.
 template <class T>
 nb::object forward_network(const std::string& cell, long fields, std::tuple<int, bool, bool, bool> form, nb::handle x_, const nb::list& given,
                            nb::handle h0_, nb::handle c0_, nb::handle sequences, nb::handle reset_, const nb::tuple& options,

@@ -74,7 +74,7 @@ def network_forward32(
     options: tuple[tuple[Any, ...], ...],
     masks: tuple[_Capsule, ...],
     save: bool,
-) -> tuple[_Capsule, _Capsule, _Capsule, SavedNetwork32 | None]: ...
+) -> tuple[_Capsule, _Capsule, _Capsule, SavedNetwork32 | None, bool]: ...
 def network_backward32(
     saved: SavedNetwork32,
     cell: str,

@@ -11,15 +11,18 @@
 from backtime.nn import state
 from backtime.nn.backends import FallbackWarning, dynamo
 from backtime.nn.backends.layers import Trace
-from backtime.nn.cells import GRUCell, LSTMCell, RNNCell
+from backtime.nn.backends.nan_input import NaNWarning
+from backtime.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
 from backtime.nn.gru import GRU
 from backtime.nn.head import SoftmaxCrossEntropy
 from backtime.nn.jordan import Jordan
 from backtime.nn.layer import Recurrent
 from backtime.nn.lstm import LSTM
+from backtime.nn.recording import quantize
 from backtime.nn.rnn import RNN
 
 dynamo.take_in(Recurrent)
+quantize.take_in(Recurrent, Cell)
 
 __all__ = [
     "GRU",
@@ -29,6 +32,7 @@ __all__ = [
     "GRUCell",
     "Jordan",
     "LSTMCell",
+    "NaNWarning",
     "RNNCell",
     "SoftmaxCrossEntropy",
     "Trace",

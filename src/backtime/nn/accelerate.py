@@ -15,13 +15,13 @@ from backtime.nn.gru import GRU
 from backtime.nn.layer import Recurrent
 from backtime.nn.lstm import LSTM
 from backtime.nn.options import Settings
+from backtime.nn.recording.torchs import beyond, make_torchs
 from backtime.nn.rnn import RNN
 
 LAYERS: dict[type, type] = {nn.RNN: RNN, nn.GRU: GRU, nn.LSTM: LSTM}
 CELLS: dict[type, type] = {nn.RNNCell: RNNCell, nn.GRUCell: GRUCell, nn.LSTMCell: LSTMCell}
 OURS = LAYERS | CELLS
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
-ADDED = ("_was_torchs", "settings", "reset_after")  # to what torch.nn's layers keep
 
 
 @dataclass
@@ -54,17 +54,23 @@ def accelerate(model: nn.Module) -> Report:
     return report
 
 
-def restore(model: nn.Module) -> Report:
-    """Undo ``accelerate``, in place; layers that were backtime's from the start are left."""
+def restore(model: nn.Module, everything: bool = False) -> Report:
+    """Undo ``accelerate``, in place; layers that were backtime's from the start are left.
+
+    With ``everything`` these become torch.nn's too, where torch.nn has every option that they use.
+    """
     report = Report()
     for name, module in _checked(model).named_modules():
         if type(module) not in THEIRS:
             continue
-        if "_was_torchs" not in module.__dict__:
-            report.left[name] = "it was not swapped by accelerate"
+        swapped, more = "_was_torchs" in module.__dict__, beyond(module)
+        if not swapped and (not everything or more is not None):
+            report.left[name] = (
+                f"torch.nn has no {more}" if everything else "it was not swapped by accelerate"
+            )
             continue
-        _give_back(module)
         kind = type(module).__name__
+        make_torchs(module)
         report.swapped[name] = f"backtime.nn.{kind} -> torch.nn.{kind}"
     return report
 
@@ -85,9 +91,3 @@ def _adopt(module: Any) -> None:
     module.settings = Settings(kernel={} if activation == "tanh" else {"activation": activation})
     if kind is nn.GRU:
         module.reset_after = True
-
-
-def _give_back(module: Any) -> None:
-    for name in ADDED:
-        module.__dict__.pop(name, None)
-    module.__class__ = THEIRS[type(module)]

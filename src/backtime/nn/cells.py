@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backtime.nn import backends, validation
+from backtime.nn import backends, recording, validation
+from backtime.nn.recording import script
 from backtime.nn.rnn import ACTIVATIONS
 from backtime.nn.types import Network, States, Weights
-from backtime.nn.validation import CallError
 
 
 class Cell(nn.RNNCellBase):
@@ -16,8 +16,23 @@ class Cell(nn.RNNCellBase):
 
     cell: str
 
-    def _step(self, x: Any, state: States | None) -> States:
+    def __prepare_scriptable__(self) -> Any:
+        """``torch.nn``'s cell on the same parameters, for ``torch.jit.script``."""
+        return script.prepared(self)
+
+    def _new(self, x: Any, state: States | None) -> States:
         """The new state from ``x`` (B, I), integers (B,), or (I,) of a single sequence."""
+        recorded = backends.recorded()
+        step = self._step if type(x) is Tensor and not recorded else recording.of_cell(self, x)
+        return step(x, state, recorded)
+
+    def _step(self, x: Any, state: States | None, recorded: bool) -> States:
+        network, weights = self._call()
+        x, state = backends.in_type(x, state, weights[0])
+        return backends.run(network, x, state, weights, recorded=recorded)[1]
+
+    def _call(self) -> tuple[Network, list[Tensor]]:
+        """What a step is made of."""
         module: Any = self  # for the types: a parametrization may put any tensor there
         weights = [module.weight_ih, module.weight_hh]
         weights += [module.bias_ih, module.bias_hh] if self.bias else []
@@ -28,8 +43,7 @@ class Cell(nn.RNNCellBase):
             one_step=True,
             options=() if activation == "tanh" else ({"activation": activation},),
         )
-        x, state = backends.in_type(x, state, weights[0])
-        return backends.run(network, x, state, weights)[1]
+        return network, weights
 
 
 def _check(
@@ -63,7 +77,7 @@ class RNNCell(Cell, nn.RNNCell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The new h (B, H), or (H,), from ``input`` (B, I), or (I,), and h; None is zeros."""
-        return self._step(input, None if hx is None else (hx,))[0]
+        return self._new(input, None if hx is None else (hx,))[0]
 
 
 class GRUCell(Cell, nn.GRUCell):
@@ -85,7 +99,7 @@ class GRUCell(Cell, nn.GRUCell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The new h (B, H), or (H,), from ``input`` (B, I), or (I,), and h; None is zeros."""
-        return self._step(input, None if hx is None else (hx,))[0]
+        return self._new(input, None if hx is None else (hx,))[0]
 
 
 class LSTMCell(Cell, nn.LSTMCell):
@@ -107,7 +121,5 @@ class LSTMCell(Cell, nn.LSTMCell):
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The new (h, c), each (B, H), or (H,), from ``input`` (B, I), or (I,), and (h, c); None is zeros."""
-        if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
-            raise CallError(f"hx is a {type(hx).__name__}; expected the pair (h0, c0)")
-        h, c = self._step(input, None if hx is None else tuple(hx))
+        h, c = self._new(input, None if hx is None else recording.pair(hx))
         return h, c

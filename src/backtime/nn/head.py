@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function
+from torch.fx import Proxy
 from torch.nn import functional
 
 import backtime.kernels as kernels
@@ -15,6 +16,7 @@ from backtime.nn import validation
 from backtime.nn.backends import obstacle, recorded, transformed
 from backtime.nn.backends.memory import capsule
 from backtime.nn.forks import serial_in_a_child
+from backtime.nn.recording import fx
 
 if kernels.available():
     import backtime._engine as _engine
@@ -57,16 +59,25 @@ class SoftmaxCrossEntropy(nn.Module):
             bound = 1.0 / math.sqrt(self.hidden_size)
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, h: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, h: Any, targets: Any) -> Any:
         """The mean loss (scalar, nats) of outputs ``h`` (..., H) at integers ``targets`` (...) in [0, V)."""
+        if isinstance(h, Proxy):
+            return fx.leaf(self, h, targets)
         self._check(h, targets)
         with serial_in_a_child():
             rows, wanted = h.reshape(-1, self.hidden_size), targets.reshape(-1)
         if obstacle(h) is not None or recorded() or transformed(h, self.weight):
             return _composed(rows, self.weight, self.bias, wanted)
         if torch.is_grad_enabled():
-            return _Loss.apply(rows, self.weight, self.bias, wanted)  # type: ignore[no-untyped-call,no-any-return]
+            return _Loss.apply(rows, self.weight, self.bias, wanted)  # type: ignore[no-untyped-call]
         return _losses(False, rows, self.weight, self.bias, wanted)[0]
+
+    def __prepare_scriptable__(self) -> Any:
+        """``torch.jit.script`` reads the source of ``forward``, which it could not here."""
+        raise UsageError(
+            "torch.jit.script cannot read backtime.nn.SoftmaxCrossEntropy; expected torch.jit.trace, or "
+            "torch.nn.Linear with cross_entropy"
+        )
 
     def logits(self, h: Tensor) -> Tensor:
         """``h`` Wy^T + by, (..., V)."""

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from backtime.nn import backends, parameters, validation
+from backtime.nn import backends, parameters, recording, validation
 from backtime.nn.backends import cudnn
 from backtime.nn.call_validation import check_call, sequences_of
 from backtime.nn.layouts import packed_as, sequences
 from backtime.nn.options import Settings, with_noise
+from backtime.nn.recording import script
 from backtime.nn.types import BOTH, FORWARD, Network, States
 
 
@@ -67,6 +68,10 @@ class Recurrent(nn.RNNBase):
         """Also what was pickled before these layers were torch.nn's."""
         super().__setstate__(parameters.with_flat_weights(self.cell, state))  # type: ignore[no-untyped-call]
 
+    def __prepare_scriptable__(self) -> Any:
+        """``torch.nn``'s layer on the same parameters, for ``torch.jit.script``."""
+        return script.prepared(self)
+
     def explain(self) -> backends.Explanation:
         """Which path a call of this layer takes as it is now, with floats, and why."""
         like = self._weights()[0]
@@ -76,7 +81,13 @@ class Recurrent(nn.RNNBase):
         return backends.Explanation(path, why, str(like.device), dtype, options)
 
     def _run(
-        self, x: Any, hx: States | None, lengths: Any, reset: Tensor | None, trace: bool
+        self,
+        x: Any,
+        hx: States | None,
+        lengths: Any,
+        reset: Tensor | None,
+        trace: bool | None,
+        recorded: bool,
     ) -> tuple[Any, ...]:
         """In and out as ``torch.nn`` has it: ``y``, the last state, and what is traced or None."""
         weights = self._weights()
@@ -88,7 +99,7 @@ class Recurrent(nn.RNNBase):
             network, weights = self._with_noise(network, rows, hx, weights)
         if trace:
             return backends.run_traced(network, rows, hx, weights, packed_as(x))
-        y, last = backends.run(network, rows, hx, weights, self.settings.backend)
+        y, last = backends.run(network, rows, hx, weights, self.settings.backend, recorded)
         return packed_as(x)(y), last, None
 
     def _weights(self) -> list[Tensor]:
@@ -150,10 +161,9 @@ class OneState(Recurrent):
         self,
         input: Any,
         hx: Tensor | None = None,
-        *,
         lengths: Any = None,
         reset: Tensor | None = None,
-        trace: bool = False,
+        trace: bool | None = None,  # None, for torch.onnx's older exporter hands on what is not given
     ) -> Any:
         """Outputs ``y`` (T, B, P) of the last layer and the last state ``h_n`` (L, B, P) of every layer.
 
@@ -163,5 +173,7 @@ class OneState(Recurrent):
         L is 2L. ``hx`` is the state before the first step (L, B, P); None is zeros. ``lengths``,
         ``reset`` and ``trace``, which adds a third result: docs/pytorch.md.
         """
-        y, (h,), steps = self._run(input, None if hx is None else (hx,), lengths, reset, trace)
+        recorded = backends.recorded()
+        run = self._run if type(input) is Tensor and not recorded else recording.of_layer(self, input)
+        y, (h,), steps = run(input, None if hx is None else (hx,), lengths, reset, trace, recorded)
         return (y, h, steps) if trace else (y, h)

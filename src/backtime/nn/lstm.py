@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backtime.nn import validation
+from backtime.nn import backends, recording, validation
 from backtime.nn.layer import Recurrent
 from backtime.nn.options import Settings
 
@@ -71,10 +71,9 @@ class LSTM(Recurrent, torch.nn.LSTM):
         self,
         input: Any,
         hx: tuple[Tensor, Tensor] | None = None,
-        *,
         lengths: Any = None,
         reset: Tensor | None = None,
-        trace: bool = False,
+        trace: bool | None = None,  # None, for torch.onnx's older exporter hands on what is not given
     ) -> Any:
         """Outputs ``y`` (T, B, P) of the last layer, the last state ``(h_n, c_n)``, (L, B, P) and (L, B, H).
 
@@ -84,7 +83,9 @@ class LSTM(Recurrent, torch.nn.LSTM):
         last state; None is zeros. ``lengths``, ``reset`` and ``trace``, which adds a third result:
         docs/pytorch.md.
         """
-        if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
-            raise validation.CallError(f"hx is a {type(hx).__name__}; expected the pair (h0, c0)")
-        y, (h, c), steps = self._run(input, None if hx is None else tuple(hx), lengths, reset, trace)
+        recorded = backends.recorded()
+        run = self._run if type(input) is Tensor and not recorded else recording.of_layer(self, input)
+        y, (h, c), steps = run(
+            input, None if hx is None else recording.pair(hx), lengths, reset, trace, recorded
+        )
         return (y, (h, c), steps) if trace else (y, (h, c))

@@ -39,7 +39,7 @@ def state_shape(network: Network, state: Any, n: int, batched: bool, expected: t
     """The n-th part of the state: its axes, or its sizes."""
     lstm, part = network.cell == "lstm", state[n]
     if network.one_step:
-        return _cell_state_shape(part, n, expected)
+        return _cell_state_shape(network, part, n, expected)
     if part.ndim == len(expected):
         name = f"hidden[{n}]" if lstm else "hidden"
         return f"Expected {name} size {expected}, got {list(part.shape)}"
@@ -50,7 +50,10 @@ def state_shape(network: Network, state: Any, n: int, batched: bool, expected: t
     return f"For {which} should also be {axes}-D but got {came}"
 
 
-def _cell_state_shape(part: Tensor, n: int, expected: tuple[int, ...]) -> str:
+def _cell_state_shape(network: Network, part: Tensor, n: int, expected: tuple[int, ...]) -> str:
+    if part.ndim not in (1, 2):
+        which = f"hx[{n}]" if network.cell == "lstm" else "hidden"
+        return f"{KINDS[network.cell]}Cell: Expected {which} to be 1D or 2D, got {part.ndim}D instead"
     if part.ndim == len(expected) == 2 and part.shape[0] != expected[0]:
         return f"Input batch size {expected[0]} doesn't match hidden{n} batch size {part.shape[0]}"
     return f"hidden{n} has inconsistent hidden_size: got {part.shape[-1]}, expected {expected[-1]}"

@@ -6,12 +6,10 @@
 """
 
 import os
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 import backtime.kernels as kernels
+import backtime.nn.callers as callers
 from backtime.errors import UsageError
 from backtime.nn import call_validation
 from backtime.nn.backends import compiled, composed, cudnn, engine, layers
@@ -35,20 +34,25 @@ class FallbackWarning(UserWarning):
 
 
 def run(
-    network: Network, x: Tensor, state: States | None, weights: list[Tensor], backend: str = "auto"
+    network: Network,
+    x: Tensor,
+    state: States | None,
+    weights: list[Tensor],
+    backend: str = "auto",
+    recorded: bool = False,
 ) -> Result:
     """``y`` and the last state in the caller's form; raises ``UsageError`` for what does not fit."""
     if type(weights[0]) is not Parameter and type(weights[0]) is not Tensor:
         _refuse_expanded(weights[0])
     why = "backend='composed'" if backend == "composed" else obstacle(weights[0])
-    if why is None and not recorded() and not transformed(x, weights[0]) and _some(network, x, weights[0]):
+    if why is None and not recorded and not transformed(x, weights[0]) and _some(network, x, weights[0]):
         try:
             return engine.run(network, x, state, weights)
         except engine.REFUSALS as refusal:
             why = f"it refused the call: {refusal}"
     call_validation.check_call(network, x, state, weights)
     if why is None:
-        one_direction = compiled.run if recorded() else composed.run
+        one_direction = compiled.run if recorded else composed.run
         return layers.run(network, x, state, weights, one_direction)
     if backend != "composed" and not torch.compiler.is_compiling():
         return _instead(network, x, state, weights, backend, why)
@@ -88,8 +92,12 @@ def obstacle(like: Tensor) -> str | None:
 
 
 def recorded() -> bool:
-    """Whether a compiler, or a mode such as that of fake tensors, takes the operations down."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+    """Whether a compiler, a tracer, or a mode such as that of fake tensors takes the operations down."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._get_tracing_state() is not None
+    )
 
 
 def transformed(*tensors: Any) -> bool:
@@ -135,23 +143,13 @@ def refuse_or_say(why: str, backend: str, instead: str = "composed torch operati
     """Under ``native`` an error; under ``auto`` a warning, the first time."""
     if backend == "native":
         raise UsageError(f"backend='native', but {why}")
-    _say_once(f"{instead} instead of the engine: {why}")
+    say_once(f"{instead} instead of the engine: {why}")
 
 
 @cache
-def _say_once(message: str) -> None:
-    warnings.warn(message, FallbackWarning, stacklevel=_callers_level())
-
-
-WITHIN = tuple(str(Path(file).parent) for file in (kernels.__file__, torch.nn.modules.__file__))
-
-
-def _callers_level() -> int:
-    """The ``stacklevel`` of the user's line: the first outside of backtime and of torch's modules."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(WITHIN):
-        frame, level = frame.f_back, level + 1
-    return level
+def say_once(message: str) -> None:
+    """A ``FallbackWarning`` at the user's line, the first time."""
+    warnings.warn(message, FallbackWarning, stacklevel=callers.level())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import backtime.kernels as kernels
+from backtime.nn.backends import nan_input
 from backtime.nn.backends.memory import capsule, capsules, tensor
 from backtime.nn.types import Network, Options, Weights
 
@@ -22,7 +23,7 @@ def forward(
 ) -> tuple[tuple[Tensor, ...], Any]:
     """``(y, h)`` or ``(y, h, c)``, without y of one step; and what ``save`` keeps for ``backward``."""
     function: Any = FORWARD[weights[0].dtype]
-    *made, saved = function(
+    *made, saved, nan = function(
         *_named(network),
         (network.directions, network.sums, network.batch_first, network.one_step),
         capsule(x),
@@ -34,6 +35,8 @@ def forward(
         *_settings(network),
         save,
     )
+    if nan:
+        nan_input.look(network, x, h0)
     return tuple([tensor(one) for one in made if one is not None]), saved
 
 

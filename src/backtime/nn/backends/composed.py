@@ -59,8 +59,8 @@ def _forwards(
     taken: Taken = []
     ended: list[States] = []
     for z, settings in zip(zx, options, strict=True):
-        n = len(z)
-        if n < len(state[0]):
+        n = z.shape[0]  # not len: in a record it is a symbol
+        if n < state[0].shape[0]:
             ended.append(tuple(s[n:] for s in state))
             state = tuple(s[:n] for s in state)
         taken.append(STEPS[cell](z, _cut(state, settings.get("reset")), weights, _rows(settings, n)))
@@ -78,7 +78,7 @@ def _backwards(
     taken: Taken = []
     state: States = tuple(s[:0] for s in first)
     for t in reversed(range(len(zx))):
-        n, m = len(zx[t]), len(state[0])
+        n, m = zx[t].shape[0], state[0].shape[0]
         if m < n:
             state = (
                 tuple(torch.cat([s, s0[m:n]]) for s, s0 in zip(state, first, strict=True))
@@ -89,8 +89,8 @@ def _backwards(
         state = taken[-1][0]
         if t:
             state = _cut(state, options[t].get("reset"))
-    n = len(state[0])
-    if n < len(first[0]):  # sequences without a step
+    n = state[0].shape[0]
+    if n < first[0].shape[0]:  # sequences without a step
         state = tuple(torch.cat([s, s0[n:]]) for s, s0 in zip(state, first, strict=True))
     return state, taken[::-1]
 

@@ -6,48 +6,16 @@ torch.nn's own layers, whose training step then fails on the CPU; so it is set w
 at, and only then. The tracer loads with the first compilation: it is amended there, not loaded here.
 """
 
-import importlib.util
-import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
+
+from backtime.nn.amend import when_loaded
 
 TRACER = "torch._dynamo.variables.builder"
 
 
 def take_in(kind: type) -> None:
     """From now on the tracer looks into modules of this ``kind``."""
-    if TRACER in sys.modules:
-        _amend(sys.modules[TRACER], kind)
-    else:
-        sys.meta_path.insert(0, _Finder(kind))
-
-
-class _Finder(MetaPathFinder):
-    """Amends the tracer when it has been loaded; finds nothing else, and that once."""
-
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name != TRACER:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            return spec
-        load = spec.loader.exec_module
-
-        def load_and_amend(module: ModuleType) -> None:
-            load(module)
-            _amend(module, self.kind)
-
-        spec.loader.exec_module = load_and_amend  # type: ignore[method-assign]
-        return spec
+    when_loaded(TRACER, lambda tracer: _amend(tracer, kind))
 
 
 def _amend(tracer: Any, kind: type) -> None:

@@ -1,0 +1,58 @@
+"""What ``torch.nn`` could be in a layer's place: its class, and whether it computes the same."""
+
+from typing import Any
+
+from torch import nn
+
+from backtime.nn.backends import cudnn
+
+ADDED = ("_was_torchs", "settings", "reset_after")  # to what torch.nn's layers keep
+
+
+def class_of(module: Any) -> type:
+    """``torch.nn``'s class of which a layer or cell is a subclass."""
+    return next(kind for kind in type(module).__mro__ if kind.__module__ == "torch.nn.modules.rnn")
+
+
+def name_of(module: Any) -> str:
+    """As a message calls it."""
+    return f"backtime.nn.{type(module).__name__}"
+
+
+def beyond(module: Any) -> str | None:
+    """What of a layer or cell ``torch.nn`` has not, in words; None where it has everything."""
+    if isinstance(module, nn.RNNCellBase):
+        activation = getattr(module, "nonlinearity", "tanh")
+        return None if activation in ("tanh", "relu") else f"nonlinearity={activation!r}"
+    noise = noise_of(module)
+    if noise is None and cudnn.has(module._network()) and not module.settings.learned_state:
+        return None
+    options = module.settings.kernel | module.settings.given() | ({} if noise is None else noise)
+    options.pop("backend", None)
+    return ", ".join(f"{name}={value!r}" for name, value in options.items()) or "a cell of its own"
+
+
+def noise_of(layer: Any) -> dict[str, Any] | None:
+    """The options that change each call, as the layer's mode has them; None where there is none."""
+    settings = layer.settings
+    lasting = {"zoneout": settings.zoneout if any(settings.zoneouts) else None, "leak": settings.leak}
+    drawn = {name: getattr(settings, name) or None for name in ("recurrent_dropout", "weight_dropout")}
+    found = {name: value for name, value in lasting.items() if value is not None}
+    if layer.training:
+        found |= {name: value for name, value in drawn.items() if value is not None}
+    return found or None
+
+
+def make_torchs(module: Any) -> None:
+    """The module itself becomes ``torch.nn``'s: the same object, with the same parameters and hooks."""
+    for name in ADDED:
+        module.__dict__.pop(name, None)
+    module.__class__ = class_of(module)
+
+
+def as_torchs(module: Any) -> Any:
+    """``torch.nn``'s layer with the very parameters, buffers and hooks of this one."""
+    kind: Any = class_of(module)
+    twin = kind.__new__(kind)
+    object.__setattr__(twin, "__dict__", {n: v for n, v in module.__dict__.items() if n not in ADDED})
+    return twin
