@@ -15,6 +15,7 @@ VERBS = {
     "sample": "write something new with a trained model",
     "evaluate": "measure a trained model on data",
     "predict": "apply a trained model to records",
+    "flow": "see the gradient travel through time",
     "derive": "every path of backpropagation through time",
 }
 BAD_INPUT, INTERRUPTED, CLOSED = 2, 130, 141  # exit statuses; 128 + SIGINT, 128 + SIGPIPE

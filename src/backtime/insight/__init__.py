@@ -2,8 +2,14 @@
 
 - ``paths``, ``Derivation``  every path of backpropagation, in signs and numbers
 - ``Network``                the network that is derived; ``read_network`` takes one from a file
+- ``flow``, ``Flow``         how the gradient of a trained model's loss travels, by layer and lag: docs/flow.md
+- ``judge``, ``Verdict``     what is wrong with it, in words, and what to try
+- ``lyapunov``, ``fixed_points``  of a layer's states
 - ``text_report``, ``latex_document``, ``draw``, ``write_pictures``  a derivation to read and to look at
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from backtime.insight.derivation import Derivation
 from backtime.insight.drawing import draw, write_pictures
@@ -13,13 +19,44 @@ from backtime.insight.network_files import read_network
 from backtime.insight.question import paths
 from backtime.insight.report import text_report
 
+if TYPE_CHECKING:
+    from backtime.insight.exponents import lyapunov
+    from backtime.insight.gradient import flow
+    from backtime.insight.measures import Flow
+    from backtime.insight.stationary import FixedPoint, fixed_points
+    from backtime.insight.verdict import Verdict, judge
+
 __all__ = [
     "Derivation",
+    "FixedPoint",
+    "Flow",
     "Network",
+    "Verdict",
     "draw",
+    "fixed_points",
+    "flow",
+    "judge",
     "latex_document",
+    "lyapunov",
     "paths",
     "read_network",
     "text_report",
     "write_pictures",
 ]
+
+_WITH_TORCH = {
+    "flow": "gradient",
+    "Flow": "measures",
+    "judge": "verdict",
+    "Verdict": "verdict",
+    "lyapunov": "exponents",
+    "fixed_points": "stationary",
+    "FixedPoint": "stationary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs PyTorch is imported when it is first asked for: a derivation does without."""
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"backtime.insight.{_WITH_TORCH[name]}"), name)

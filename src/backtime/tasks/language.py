@@ -231,6 +231,14 @@ class LanguageTask(Task):
         loss, after = self.model.loss(x, targets, carried)
         return loss, after, targets.numel()
 
+    def look(self, epoch: int, step: int) -> dict[str, float | str | None]:
+        """The gradient through time of a stream of a chunk."""
+        from backtime.insight.short import SEQUENCES, short_form
+        from backtime.training.devices import tensors
+
+        x, targets = tensors(self.streams.chunk(step), self.model)
+        return short_form(self.model, x[:, :SEQUENCES], targets[:, :SEQUENCES])
+
     def validate(self) -> dict[str, float]:
         """Mean loss of the validation part, nats a token, in eval mode, its state carried from zeros."""
         if self.held_out is None:

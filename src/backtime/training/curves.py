@@ -40,14 +40,20 @@ def _figure(lines: list[Record], metrics: tuple[Metric, ...]) -> Any:
 
     others = [metric for metric in metrics if metric.name != "loss"]
     unit = next((metric.unit for metric in metrics if metric.name == "loss"), "")
-    figure = Figure(figsize=(8, 6 + 1.5 * len(others)), layout="constrained")
-    rows = figure.subplots(2 + len(others), 1, sharex=True, height_ratios=(3, *[1.5] * len(others), 1))
+    looks = any("flow_percent" in line for line in lines)  # --flow-every
+    n = len(others) + looks
+    figure = Figure(figsize=(8, 6 + 1.5 * n), layout="constrained")
+    rows = figure.subplots(2 + n, 1, sharex=True, height_ratios=(3, *[1.5] * n, 1))
     rows[0].plot(*_axes(lines, "loss"), label="training", linewidth=1)
     rows[0].plot(*_axes(lines, "val_loss"), label="validation", marker=".")
     rows[0].set_ylabel(f"loss ({unit})" if unit else "loss")
     for axes, metric in zip(rows[1:], others, strict=False):
         axes.plot(*_axes(lines, f"val_{metric.name}"), label="validation", marker=".")
         axes.set_ylabel(f"{metric.name} ({metric.unit})" if metric.unit else metric.name)
+    if looks:
+        rows[-2].plot(*_axes(lines, "flow_percent"), label="1 % of the gradient is left", marker=".")
+        rows[-2].plot(*_axes(lines, "flow_half"), label="half is left", marker=".")
+        rows[-2].set_ylabel("steps back")
     rows[-1].plot(*_axes(lines, "grad_norm"), label="gradient norm", linewidth=1)
     rows[-1].plot(*_axes(lines, "lr"), label="learning rate", linewidth=1)
     rows[-1].set_yscale("log")

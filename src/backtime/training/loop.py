@@ -38,6 +38,8 @@ def train(run: Run) -> str:
             saving.roll_back(run, fault)
     if run.validated_step != run.state.step:
         saving.close(run, reason)
+    if reason == "patience":
+        run.progress.note(f"no better validation in {run.settings.patience}{run.verdict()}")
     return reason
 
 
@@ -63,8 +65,9 @@ def _advance(run: Run) -> None:
     step, found = run.state.step, {}
     if due := step % run.validate_every == 0:
         found = _validate(run)
-    if due or step % run.settings.log_every == 0:
-        _log(run, found)
+    looks = run.settings.flow_every is not None and step % run.settings.flow_every == 0
+    if due or looks or step % run.settings.log_every == 0:
+        _log(run, found, run.look() if looks else {})
     run.tick()
     if run.save_is_due():
         saving.save(run)
@@ -125,9 +128,9 @@ def _validate(run: Run) -> dict[str, float]:
     return found
 
 
-def _log(run: Run, found: dict[str, float]) -> None:
+def _log(run: Run, found: dict[str, float], looked: dict[str, float | str | None]) -> None:
     run.fetch()
-    record = run.record(found)
+    record = run.record(found) | looked
     divergence.check_level(run.state, record["loss"], run.task)
     run.folder.log(record)
     run.state.lines += 1

@@ -41,6 +41,7 @@ class Run:
         self.clock = time.perf_counter()
         # on a CPU asking for a number costs nothing; another device would be waited for: ask once a log line
         self.watch_steps = next(task.model.parameters()).device.type == "cpu"
+        self.looked: dict[str, float | str | None] = {}  # the last look at the gradient through time
         # loss, gradient norm and count of steps that were not yet asked for their numbers
         self.pending: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
@@ -67,6 +68,18 @@ class Run:
         for step, (loss, norm, count) in enumerate(numbers, first):
             divergence.check_step(step, loss, norm, self.model)
             self.state.window.add(loss, count, norm, clipped=0 < self.settings.grad_clip < norm)
+
+    def look(self) -> dict[str, float | str | None]:
+        """A look at the gradient through time; empty where a weight is not finite."""
+        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+            return {}
+        self.looked = self.task.look(self.state.epoch, self.state.chunk)
+        return self.looked
+
+    def verdict(self) -> str:
+        """The one line about the gradient through time that ends a message; empty where nothing is known."""
+        line = (self.look() or self.looked).get("flow_verdict")
+        return f"; gradient through time: {line}" if line else ""
 
     def record(self, found: dict[str, float]) -> Record:
         """A line of metrics.jsonl about the steps since the last one; ``found`` is a validation, or empty."""

@@ -186,6 +186,15 @@ def task_of_run(path: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def config_of_run(path: Path) -> dict[str, Any]:
+    """The config.json of a run folder, empty where there is none."""
+    try:
+        found = _read_object(path / "config.json")
+    except UsageError:
+        return {}
+    return {"data": found.get("corpus"), **found} if "corpus" in found else found
+
+
 def _make(path: Path) -> list[Path]:
     """Make the folder ``path``; returns the folders that this made, the innermost first."""
     missing = [place for place in (path, *path.parents) if not place.exists()]

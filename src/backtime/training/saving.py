@@ -88,12 +88,13 @@ def is_closed(run: Run) -> bool:
 
 def roll_back(run: Run, fault: divergence.Diverged) -> None:
     """Return to the last save with a lower rate; ``DivergenceError`` when that was tried enough."""
-    before = run.state
+    before, verdict = run.state, run.verdict()
     if before.rollbacks == divergence.ATTEMPTS:
         raise divergence.DivergenceError(
             f"training diverged at {fault}; gave up after {divergence.ATTEMPTS} rollbacks, the last with "
             f"--lr {run.settings.rate * before.penalty:g}: start again with a smaller --lr or "
             f"{'a smaller --grad-clip' if run.settings.grad_clip else '--grad-clip 5'}"
+            f"{verdict}"
         )
     load(run)
     state = run.state
@@ -101,9 +102,10 @@ def roll_back(run: Run, fault: divergence.Diverged) -> None:
     state.seconds = before.seconds  # time is spent, whatever came of it
     if before.best is not None and run.main.is_better(before.best, state.best):
         state.best, state.best_step = before.best, before.best_step  # best/ still holds that model
+    verdict = verdict or run.verdict()
     run.progress.note(
         f"diverged at {fault}; back to the save of step {state.step} with the learning rate "
-        f"times {state.penalty:g} (rollback {state.rollbacks} of {divergence.ATTEMPTS})"
+        f"times {state.penalty:g} (rollback {state.rollbacks} of {divergence.ATTEMPTS}){verdict}"
     )
 
 

@@ -57,6 +57,12 @@ class Settings:
         None, "stop after N validations without a better one", group=LENGTH, least=1
     )
     log_every: int = described(20, "steps between log lines", group=LENGTH, least=1)
+    flow_every: int | None = described(
+        None,
+        "steps between looks at the gradient through time, into the log and the curves",
+        group=LENGTH,
+        least=1,
+    )
     validate_every: int | None = described(
         None, "steps between validations (default: an epoch, at most 1000)", group=LENGTH, least=1
     )

@@ -41,6 +41,13 @@ class Task(Protocol):
     def save_model(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
 
+    def look(self, epoch: int, step: int) -> dict[str, float | str | None]:
+        """How the gradient travels through time on that step's data: see ``insight.short``; empty if unknown.
+
+        It changes nothing, the global random states among it.
+        """
+        return {}
+
     def initial_state(self) -> Carried:
         """The state at the start of an epoch; None where nothing is carried from step to step."""
         return None
