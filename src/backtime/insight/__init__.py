@@ -2,7 +2,7 @@
 
 - ``paths``, ``Derivation``  every path of backpropagation, in signs and numbers
 - ``Network``                the network that is derived; ``read_network`` takes one from a file
-- ``flow``, ``Flow``         how the gradient of a trained model's loss travels, by layer and lag: docs/flow.md
+- ``flow``, ``Flow``         how the gradient of a model's loss travels, by layer and lag: docs/flow.md
 - ``judge``, ``Verdict``     what is wrong with it, in words, and what to try
 - ``lyapunov``, ``fixed_points``  of a layer's states
 - ``text_report``, ``latex_document``, ``draw``, ``write_pictures``  a derivation to read and to look at

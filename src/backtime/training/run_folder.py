@@ -189,7 +189,7 @@ def task_of_run(path: Path) -> str | None:
 def config_of_run(path: Path) -> dict[str, Any]:
     """The config.json of a run folder, empty where there is none."""
     try:
-        found = _read_object(path / "config.json")
+        found = read_json_object(path / "config.json")
     except UsageError:
         return {}
     return {"data": found.get("corpus"), **found} if "corpus" in found else found
