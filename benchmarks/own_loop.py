@@ -7,7 +7,6 @@ into all of one.
 
 import argparse
 import contextlib
-import json
 import math
 import os
 import statistics
@@ -16,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import common
+from benchmarks import children, common
 from benchmarks.plots import draw_ratios
 from benchmarks.user_loop import LIBRARIES, Point
 
@@ -47,7 +46,7 @@ KEYS = ("ms", "mean", "slow", "processors")
 Times = dict[Point, dict[str, dict[str, Any]]]
 NOTES = """\
 Median milliseconds of a whole step (embedding, layer, dropout, linear, cross-entropy, backward, clipping,
-Adam), from {rounds} processes a side that took turns{conditions}. No environment variable is set.
+Adam), from {rounds} processes a side that took turns{conditions}. {setting}
 "mean" is the mean step, "slow" the slowest hundredth, "processors" our processor time over wall time.
 Losses of the first steps agreed to {tolerance:.0e} before. The last columns are their time over ours: above 1
 backtime is faster."""
@@ -61,12 +60,11 @@ def points(args: argparse.Namespace) -> list[Point]:
     return [Point(cell, *shape, kind) for cell in args.cells for shape, kind in each if kind in args.kinds]
 
 
-def run_process(library: str, point: Point, seconds: float, threads: int | None) -> dict[str, Any]:
+def run_process(library: str, point: Point, seconds: float, args: argparse.Namespace) -> dict[str, Any]:
     """One side at one point, in a process of its own."""
     words = [library, *map(str, point), "--seconds", str(seconds)]
-    words += ["--threads", str(threads)] if threads else []
-    command = [sys.executable, "-m", "benchmarks.user_loop", *words]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    words += ["--set-threads", str(args.threads)] if args.threads else []
+    return children.run("user_loop", words, isa=args.isa)
 
 
 def check(point: Point, losses: dict[str, list[float]]) -> None:
@@ -76,7 +74,7 @@ def check(point: Point, losses: dict[str, list[float]]) -> None:
 
 
 def measure(
-    chosen: list[Point], libraries: list[str], rounds: int, seconds: float, threads: int | None
+    chosen: list[Point], libraries: list[str], rounds: int, seconds: float, args: argparse.Namespace
 ) -> Times:
     """Medians over the rounds of what the processes print; torch.compile, slow to begin, has one round."""
     found: dict[Point, dict[str, list[Any]]] = {p: {library: [] for library in libraries} for p in chosen}
@@ -84,7 +82,7 @@ def measure(
         for point in chosen:
             for library in libraries:
                 if n == 0 or library != "compiled":
-                    found[point][library].append(run_process(library, point, seconds, threads))
+                    found[point][library].append(run_process(library, point, seconds, args))
             if n == 0:
                 check(point, {library: runs[0]["losses"] for library, runs in found[point].items()})
             print(f"round {n + 1}: {_name(point)}", file=sys.stderr, flush=True)
@@ -147,6 +145,7 @@ def main() -> None:
     options.add_argument(
         "--kinds", nargs="+", choices=("plain", "lengths", "both"), default=("plain", "lengths", "both")
     )
+    options.add_argument("--isa", help="the highest instruction set of all sides, such as avx2")
     options.add_argument("--busy", action="store_true", help="with a process that spins on each core")
     options.add_argument("--compiled", action="store_true", help="torch.compile of torch.nn too")
     options.add_argument("--rounds", type=int, metavar="N", help="processes of a side at a point")
@@ -154,10 +153,10 @@ def main() -> None:
     rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 1.5)
     libraries = [library for library in LIBRARIES if library != "compiled" or args.compiled]
     with busy(args.busy):
-        times = measure(points(args), libraries, rounds, seconds, args.threads)
+        times = measure(points(args), libraries, rounds, seconds, args)
     conditions = ", a process spinning on each core" if args.busy else ""
     conditions += f", torch.set_num_threads({args.threads}) on both sides" if args.threads else ""
-    isa = common.kernels.engine_info()["isa"]
+    isa = args.isa or common.kernels.engine_info()["isa"]
     name = f"own_loop-{isa}{'-busy' if args.busy else ''}{f'-{args.threads}' if args.threads else ''}"
     head = ["B,T,H,layers,V", *libraries, "torch mean", "ours", "torch slow", "ours", "processors"]
     head += [f"{library}/ours" for library in libraries if library != "backtime"]
@@ -168,8 +167,10 @@ def main() -> None:
             {_name(p) + f" {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}, name
         )
         tables.insert(0, f"![their time over ours](plots/{name}.svg)")
-    notes = NOTES.format(rounds=rounds, conditions=conditions, tolerance=TOLERANCE)
-    common.report(f"In a loop of one's own{conditions}, {isa}", notes, "\n\n".join(tables), args.write)
+    hidden = f"Instruction sets above {isa} are hidden from both sides; nothing else is set."
+    setting = hidden if args.isa else "No environment variable is set."
+    notes = NOTES.format(rounds=rounds, conditions=conditions, setting=setting, tolerance=TOLERANCE)
+    common.report(f"In a loop of one's own{conditions}, {isa}", notes, "\n\n".join(tables), args.write, isa)
 
 
 if __name__ == "__main__":

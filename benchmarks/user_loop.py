@@ -95,10 +95,10 @@ def main() -> None:
     options.add_argument("library", choices=LIBRARIES)
     options.add_argument("point", nargs="+", metavar="CELL B T H LAYERS V [KIND]")
     options.add_argument("--seconds", type=float, default=2.0)
-    options.add_argument("--threads", type=int, help="torch.set_num_threads; backtime is told nothing")
+    options.add_argument("--set-threads", type=int, help="torch.set_num_threads; backtime is told nothing")
     args = options.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    if args.set_threads:
+        torch.set_num_threads(args.set_threads)
     cell, *numbers = args.point[:6]
     point = Point(cell, *map(int, numbers), *args.point[6:])
     print(json.dumps(run(point, args.library, args.seconds)))
