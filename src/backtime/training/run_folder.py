@@ -206,13 +206,15 @@ def _make(path: Path) -> list[Path]:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """A line of metrics.jsonl, when it is one: an object of numbers and nulls."""
+    """A line of metrics.jsonl, when it is one: an object of numbers and nulls, and the words of a look."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    whole = isinstance(value, dict) and "step" in value
-    return value if whole and all(isinstance(n, int | float | None) for n in value.values()) else None
+    if not isinstance(value, dict) or "step" not in value:
+        return None
+    numbers = (n for name, n in value.items() if name != "flow_verdict")  # of --flow-every
+    return value if all(isinstance(n, int | float | None) for n in numbers) else None
 
 
 def _locked(path: Path) -> IO[str]:
