@@ -151,7 +151,7 @@ def test_shapes_alone_on_the_meta_device() -> None:
 
 @pytest.fixture
 def nothing_said() -> None:
-    backends._say_once.cache_clear()
+    backends.say_once.cache_clear()
 
 
 @pytest.mark.usefixtures("nothing_said")

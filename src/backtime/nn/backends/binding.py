@@ -36,7 +36,7 @@ def forward(
         save,
     )
     if nan:
-        nan_input.look(network, x, h0)
+        nan_input.look(network, x)
     return tuple([tensor(one) for one in made if one is not None]), saved
 
 

@@ -19,17 +19,17 @@ _told: WeakSet[nn.Module] = WeakSet()
 
 
 class NaNWarning(UserWarning):
-    """The input of a layer, or its first state, holds NaN: so will what is computed from it."""
+    """The input of a layer holds NaN: so will what is computed from it."""
 
 
-def look(network: Network, x: Tensor, h0: Tensor | None) -> None:
-    """Warns where the input or the state has a NaN; the engine has found one in what came of them."""
+def look(network: Network, x: Tensor) -> None:
+    """Warns where the input has a NaN; the engine has found one in what came of it."""
     modules = callers.modules()
     if not modules or modules[-1] in _told:
         return
     with torch.no_grad(), serial_in_a_child():
-        where = _in_input(network, x) or _in_state(h0)
-    if where is None:  # the weights have it
+        where = _in_input(network, x)
+    if where is None:  # the weights have it, or the first state, which comes of what has diverged
         return
     _told.add(modules[-1])
     warnings.warn(where.format(_name(modules)), NaNWarning, stacklevel=callers.level())
@@ -53,12 +53,6 @@ def _in_input(network: Network, x: Tensor) -> str | None:
     rows = len({b for _, b in found})
     step = "" if network.one_step else f"first at step {t}, "
     return f"the input of {{}} holds NaN: {step}row {row} (from 0), in {rows} row{'s' * (rows > 1)}"
-
-
-def _in_state(h0: Tensor | None) -> str | None:
-    if h0 is None or not h0.isnan().any():
-        return None
-    return "the first state of {} holds NaN: it was computed from NaN, or set"
 
 
 def _place_of(network: Network) -> Callable[[list[int]], tuple[int, int] | None]:
