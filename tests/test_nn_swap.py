@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import backtime
-from backtime import nn
+from backtime import UsageError, accelerate, nn, restore
 
 pytestmark = pytest.mark.filterwarnings("ignore::backtime.nn.FallbackWarning")
 I, H = 4, 6
@@ -171,3 +171,9 @@ def test_torch_loads_only_when_asked_for() -> None:
     assert found == ["False", "True"]
     with pytest.raises(AttributeError, match="no attribute 'speed'"):
         backtime.speed  # noqa: B018
+
+
+@pytest.mark.parametrize("call", [accelerate, restore])
+def test_what_is_no_model_is_told(call: Any) -> None:
+    with pytest.raises(UsageError, match=r"^model is 5; expected a torch.nn.Module$"):
+        call(5)
