@@ -3,6 +3,7 @@
 - ``config``   what a network is made of: sizes and options, the tensors that follow from them; no PyTorch
 - ``file``     the model file as arrays; no PyTorch
 - ``aligned``  an output at every step
+- ``forecaster``  the next steps of series from their past
 - ``network``  what every network is to its file
 - ``saving``   a PyTorch model to its file and back
 

@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Protocol
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
+from backtime.models.forecast_config import ForecastConfig
+from backtime.models.recurrent import ACTIVATIONS, CELLS, Shapes
 
-CELLS = ("rnn", "gru", "lstm")
-ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+__all__ = ["ACTIVATIONS", "CELLS", "NETWORKS", "Config", "LanguageConfig", "Shapes", "read_config"]
+
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
 MOST_LAYERS = 1000  # so that a table of the tensors has an end, whatever a damaged file says
 FLAGS = ("tie_weights", "reset_after")
-Shapes = dict[str, tuple[int, ...]]
 
 
 class Config(Protocol):
@@ -134,7 +135,10 @@ def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{name} is {shown(value)}; expected one of {', '.join(choices)}")
 
 
-NETWORKS: dict[str, type[Any]] = {LanguageConfig.network: LanguageConfig}
+NETWORKS: dict[str, type[Any]] = {
+    LanguageConfig.network: LanguageConfig,
+    ForecastConfig.network: ForecastConfig,
+}
 
 
 def read_config(network: object, value: Any) -> Config:

@@ -7,9 +7,14 @@ import torch
 from backtime.models.aligned import LanguageModel
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model, write_model
+from backtime.models.forecast_config import ForecastConfig
+from backtime.models.forecaster import Forecaster
 from backtime.models.network import Network
 
-MODULES: dict[str, type[Any]] = {LanguageConfig.network: LanguageModel}  # each takes its own configuration
+MODULES: dict[str, type[Any]] = {  # each takes its own configuration
+    LanguageConfig.network: LanguageModel,
+    ForecastConfig.network: Forecaster,
+}
 
 
 def save_model(path: PathLike, model: Network, task: str, encoding: dict[str, Any]) -> None:
