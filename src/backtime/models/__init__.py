@@ -4,6 +4,7 @@
 - ``file``     the model file as arrays; no PyTorch
 - ``aligned``  an output at every step
 - ``forecaster``  the next steps of series from their past
+- ``piano``  at each frame of a piano roll, the keys of the next one
 - ``network``  what every network is to its file
 - ``saving``   a PyTorch model to its file and back
 

@@ -11,6 +11,7 @@ from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
 from backtime.models.forecast_config import ForecastConfig
+from backtime.models.piano_config import PianoConfig
 from backtime.models.recurrent import ACTIVATIONS, CELLS, Shapes
 
 __all__ = ["ACTIVATIONS", "CELLS", "NETWORKS", "Config", "LanguageConfig", "Shapes", "read_config"]
@@ -138,6 +139,7 @@ def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 NETWORKS: dict[str, type[Any]] = {
     LanguageConfig.network: LanguageConfig,
     ForecastConfig.network: ForecastConfig,
+    PianoConfig.network: PianoConfig,
 }
 
 

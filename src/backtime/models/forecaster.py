@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.layers import dropped, recurrent
+from backtime.models.memory import check_memory
 from backtime.models.network import Network
 
 __all__ = ["ForecastConfig", "Forecaster"]
@@ -27,6 +28,7 @@ class Forecaster(Network):
         """Draw the initial weights."""
         super().__init__()
         self.config: ForecastConfig = config
+        check_memory(config)
         self.rnn = recurrent(config, config.inputs)
         direct = config.strategy == "direct"
         self.head = nn.Linear(config.hidden_size, config.outputs * (config.horizon if direct else 1))

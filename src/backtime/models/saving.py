@@ -10,10 +10,13 @@ from backtime.models.file import ModelFile, PathLike, read_model, write_model
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.forecaster import Forecaster
 from backtime.models.network import Network
+from backtime.models.piano import Piano
+from backtime.models.piano_config import PianoConfig
 
 MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     LanguageConfig.network: LanguageModel,
     ForecastConfig.network: Forecaster,
+    PianoConfig.network: Piano,
 }
 
 

@@ -30,6 +30,7 @@ class Entry(NamedTuple):
 TASKS: dict[str, Entry] = {
     "language": Entry("predict a text, symbol by symbol", "backtime.tasks.language"),
     "forecast": Entry("forecast series of numbers", "backtime.tasks.forecast"),
+    "music": Entry("write music", "backtime.tasks.music"),
 }
 DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 0.1.0, which had no other
 
