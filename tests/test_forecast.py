@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from backtime.data.timeseries.encoding import SeriesEncoding
 from backtime.data.timeseries.times import parse
 from backtime.data.timeseries.windows import Frame, Windows, make_batch
 from backtime.errors import UsageError
-from backtime.models.file import read_model
+from backtime.models.file import read_model, write_model
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.forecaster import Forecaster
 from backtime.runtime.forecast_network import PATHS, ForecastNetwork
@@ -395,6 +396,23 @@ def test_a_damaged_encoding_is_refused() -> None:
     with pytest.raises(UsageError):
         config.check_encoding({})
     assert parse("2024-01-01", "%Y-%m-%d") == 1704067200 * 10**6
+
+
+def test_a_model_that_has_diverged_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    table("sales.csv")
+    for options in ([], ["--strategy", "recursive"], ["--transform", "log", "--anchor", "none"]):
+        backtime(
+            "train", "sales.csv", *SMALL, "--target", "sales", *options, "--max-steps", 1, "--out", "run"
+        )
+        file = read_model("run")
+        weights = {name: np.full_like(value, 1e38) for name, value in file.tensors.items()}
+        write_model("broken.safetensors", file._replace(tensors=weights))
+        for verb in ("predict", "evaluate"):
+            capsys.readouterr()
+            backtime(verb, "broken.safetensors", "sales.csv", status=2)
+            out, error = capsys.readouterr()
+            assert out == "" and error.count("\n") == 1 and "its training has diverged" in error
+        shutil.rmtree("run")
 
 
 def test_windows_of_the_parts_do_not_share_a_future() -> None:

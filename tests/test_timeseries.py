@@ -205,6 +205,8 @@ def test_gaps_are_filled_or_split(tmp_path: Path) -> None:
     first, second = read(tmp_path / "t.csv", text, gaps="split")[0]
     assert (first.values[:, 0].tolist(), second.values[:, 0].tolist()) == ([1, 2, 3], [9, 10])
     assert (first.observed, second.observed) == (3, 2) and second.numbers == [5, 6]
+    with pytest.raises(UsageError, match="line 6 comes 65,740 steps later; too long a gap to fill"):
+        read(tmp_path / "t.csv", ROWS + "2024-01-04,4\n2204-01-01,9\n", gaps="fill")
     odd = text.replace("2024-01-06", "2024-01-06 12:00")
     for gaps in ("fill", "split"):
         with pytest.raises(UsageError, match=r"line 5.* is '2024-01-06 12:00'|not a multiple of 1 day"):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.errors import UnknownValueError, UsageError
+from backtime.errors import UnknownValueError, UsageError, shown
 
 Values = NDArray[np.float64]
 TRANSFORMS = ("none", "log", "log1p")
@@ -92,7 +92,7 @@ class Scaling:
             }
             found = cls(value["transform"], int(value["targets"]), parts)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise UsageError(f"the scales are {str(value)[:40]!r}; expected a transform and parts") from error
+            raise UsageError(f"the scales are {shown(value)}; expected a transform and parts") from error
         if found.transform not in TRANSFORMS or not parts:
             raise UsageError(f"the transform is {found.transform!r}; expected one of {', '.join(TRANSFORMS)}")
         return found

@@ -12,12 +12,20 @@ from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
-from backtime.models.recurrent import ACTIVATIONS, CELLS, Shapes
+from backtime.models.recurrent import ACTIVATIONS, CELLS, MOST_LAYERS, Shapes
 
-__all__ = ["ACTIVATIONS", "CELLS", "NETWORKS", "Config", "LanguageConfig", "Shapes", "read_config"]
+__all__ = [
+    "ACTIVATIONS",
+    "CELLS",
+    "MOST_LAYERS",
+    "NETWORKS",
+    "Config",
+    "LanguageConfig",
+    "Shapes",
+    "read_config",
+]
 
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
-MOST_LAYERS = 1000  # so that a table of the tensors has an end, whatever a damaged file says
 FLAGS = ("tie_weights", "reset_after")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.models.recurrent import RecurrentConfig, Shapes, layer_shapes
 
 
@@ -35,4 +35,4 @@ class PianoConfig(RecurrentConfig):
         match encoding.get("roll"):
             case {"keys": self.keys, "frames_per_beat": int(frames)} if frames > 0:
                 return
-        raise UsageError(f"the roll is {str(encoding.get('roll'))[:60]!r}; expected {self.keys} keys")
+        raise UsageError(f"the roll is {shown(encoding.get('roll'))}; expected {self.keys} keys")

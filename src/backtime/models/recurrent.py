@@ -3,10 +3,11 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
 
 CELLS = ("rnn", "gru", "lstm")
+MOST_LAYERS = 1000  # so that a table of the tensors has an end, whatever a damaged file says
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 Shapes = dict[str, tuple[int, ...]]
 
@@ -36,6 +37,8 @@ class RecurrentConfig:
         """Check every field by its type."""
         for field in fields(self):
             _check(self, field.name, getattr(self, field.name), field.type)
+        if self.layers > MOST_LAYERS:
+            raise UsageError(f"layers is {shown(self.layers)}; expected at most {MOST_LAYERS:,}")
 
     @property
     def width(self) -> int:
@@ -56,11 +59,11 @@ class RecurrentConfig:
     def from_json(cls, value: Any) -> Self:
         """The configuration of ``to_json``'s value; raises ``UsageError`` when it is something else."""
         if not isinstance(value, dict):
-            raise UsageError(f"the configuration is {str(value)[:40]!r}; expected an object")
+            raise UsageError(f"the configuration is {shown(value)}; expected an object")
         known = [field.name for field in fields(cls)]
         if strange := sorted(set(value) - set(known)):
             raise UsageError(
-                f"the configuration has a field {strange[0][:40]!r} that this version does not know"
+                f"the configuration has a field {shown(strange[0])} that this version does not know"
             )
         if missing := [name for name in known if name not in value]:
             raise UsageError(f"the configuration lacks {missing[0]}")
@@ -82,10 +85,10 @@ def layer_shapes(name: str, config: RecurrentConfig, input_size: int) -> Shapes:
 def _check(config: RecurrentConfig, name: str, value: object, kind: Any) -> None:
     choices, least = config.choices.get(name), config.least.get(name, 1)
     if choices and value not in choices:
-        raise UsageError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+        raise UsageError(f"{name} is {shown(value)}; expected one of {', '.join(choices)}")
     if kind is int and (type(value) is not int or value < least):
-        raise UsageError(f"{name} is {value!r}; expected a whole number from {least}")
+        raise UsageError(f"{name} is {shown(value)}; expected a whole number from {least}")
     if kind is bool and type(value) is not bool:
-        raise UsageError(f"{name} is {value!r}; expected true or false")
+        raise UsageError(f"{name} is {shown(value)}; expected true or false")
     if kind is float and not (type(value) in (int, float) and 0 <= value <= 1):  # type: ignore[operator]
-        raise UsageError(f"{name} is {value!r}; expected a number in [0, 1]")
+        raise UsageError(f"{name} is {shown(value)}; expected a number in [0, 1]")

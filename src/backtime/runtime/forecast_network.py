@@ -28,6 +28,7 @@ class ForecastNetwork:
         ]
         self.stack = kernels.Stack(layers, config.cell, backend=backend, **config.options())
 
+    @np.errstate(over="ignore", invalid="ignore")  # who asked looks for what is not finite, and tells
     def forecast(self, rows: Rows) -> Rows:
         """Forecasts (B, S, K, Q) of windows (B, T + S, C); the future's targets and past are not read.
 

@@ -15,6 +15,7 @@ WINDOWS = 512  # at once
 Sums = dict[str, NDArray[np.float64]]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def score(
     network: ForecastNetwork,
     encoding: SeriesEncoding,

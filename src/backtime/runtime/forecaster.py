@@ -54,9 +54,9 @@ class Forecaster:
         """
         rows = self.encoding.rows(self._window(series))
         values = self.network.forecast(rows[None])[0].astype(np.float64)
-        if not np.isfinite(values).all():
-            raise UsageError("the model's forecasts are not finite numbers; its training has diverged")
         own = self.encoding.scaling.restore(series.name, values.swapaxes(1, 2)).swapaxes(1, 2)
+        if not np.isfinite(own).all():
+            raise UsageError("the model's forecasts are not finite numbers; its training has diverged")
         return self._ahead(series), own
 
     def draw(self, records: Sequence[Series]) -> Any:

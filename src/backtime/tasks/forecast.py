@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +27,7 @@ from backtime.data.timeseries.table import Table, read_table
 from backtime.data.timeseries.windows import ANCHORS, STRATEGIES, Rows, Windows, make_batch
 from backtime.errors import UsageError
 from backtime.fields import check, described
+from backtime.models.config import MOST_LAYERS
 from backtime.models.file import ModelFile
 from backtime.models.forecast_config import ForecastConfig, check_quantiles
 from backtime.runtime.forecast_network import ForecastNetwork
@@ -61,7 +63,9 @@ class ForecastSettings(RecurrentSettings):
     """A run that learns to forecast series."""
 
     hidden_size: int = described(64, "units a layer", group=NETWORK, least=1)
-    layers: int = described(1, "recurrent layers, one above the other", group=NETWORK, least=1)
+    layers: int = described(
+        1, "recurrent layers, one above the other", group=NETWORK, least=1, below=MOST_LAYERS + 1
+    )
     validation_fraction: float = described(
         0.2, "share of each series, at its end, to validate on", group=DATA, least=0, below=1
     )
@@ -249,9 +253,7 @@ class ForecastKind(TaskKind):
         coding, config = SeriesEncoding.from_json(start.encoding), cast(ForecastConfig, start.config)
         frame, columns = coding.frame, coding.columns
         fixed = {name: getattr(config, name) for name in NETWORK_FIELDS}
-        fixed |= {
-            name: getattr(frame, name) for name in ("lookback", "horizon", "season", "anchor", "strategy")
-        }
+        fixed |= {name: getattr(frame, name) for name in FRAME_FIELDS}
         fixed |= {name: ",".join(getattr(columns, name)) for name in ("past", "known")}
         fixed |= {"target": ",".join(columns.targets), "time_column": columns.time}
         fixed |= {"series_column": columns.series, "calendar": coding.calendar, "gaps": coding.gaps}
@@ -273,7 +275,10 @@ class ForecastKind(TaskKind):
                 f"{source} has no stretch of {first} rows and {frame.horizon} to forecast after them"
                 f"{f', from {options.since} on' if options.since else ''}; expected one at least"
             )
-        return score(forecaster.network, coding, series, rows, windows)
+        scores = score(forecaster.network, coding, series, rows, windows)
+        if not math.isfinite(scores["mse"]):
+            raise UsageError("the model's forecasts are not finite numbers; its training has diverged")
+        return scores
 
     def predictor(self, model: ModelFile) -> Forecaster:
         """The runtime's forecaster, without PyTorch."""

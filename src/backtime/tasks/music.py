@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from backtime.data.batching.buckets import Buckets, pack
 from backtime.data.pianoroll import EXPECTED, KEYS, PARTS, Roll, read_parts
 from backtime.errors import UsageError
 from backtime.fields import check, described
+from backtime.models.config import MOST_LAYERS
 from backtime.models.file import ModelFile
 from backtime.models.piano_config import PianoConfig
 from backtime.runtime.piano import Piano
@@ -42,7 +44,9 @@ class MusicSettings(RecurrentSettings):
     """A run that learns music."""
 
     hidden_size: int = described(128, "units a layer", group=NETWORK, least=1)
-    layers: int = described(1, "recurrent layers, one above the other", group=NETWORK, least=1)
+    layers: int = described(
+        1, "recurrent layers, one above the other", group=NETWORK, least=1, below=MOST_LAYERS + 1
+    )
     batch_size: int = described(8, "pieces read side by side", group=STEPS, least=1)
     seq_length: int = described(256, "frames that a longer piece is cut into", group=STEPS, least=2)
     frames_per_beat: int = described(
@@ -210,6 +214,8 @@ class MusicKind(TaskKind):
         if not pieces:
             raise UsageError(f"{source} has no part {options.part}; it has {', '.join(parts)}")
         total, later, frames, count = measure(build_model(model), pieces)
+        if not math.isfinite(total):
+            raise UsageError("the model's outputs are not finite numbers; its training has diverged")
         scores: Scores = {"nll": later / count} if count else {}
         return scores | {"nll_with_first": total / frames, "pieces": len(pieces), "frames": frames}
 

@@ -10,7 +10,7 @@ from backtime.data.scaling import Scaling, Values
 from backtime.data.timeseries.reader import GAPS, Columns, Series
 from backtime.data.timeseries.times import Step, calendar, calendar_size
 from backtime.data.timeseries.windows import Frame, Rows
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SeriesEncoding:
                     columns, Step.from_json(step), frame, scaling, dates, gaps, np.array(errors, np.float64)
                 )
             case other:
-                raise UsageError(f"series is {str(other)[:40]!r}; expected step, calendar, gaps and so on")
+                raise UsageError(f"series is {shown(other)}; expected step, calendar, gaps and so on")
         found._check()
         return found
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from backtime.data.timeseries.table import EXAMPLE, Row, Table
 from backtime.data.timeseries.times import NUMBER, Step, Times, find_format, find_step, parse, parser, text
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 Values = NDArray[np.float64]
 NOW = 1_700_000_000_000_000  # a time to show the format with
+MOST_FILLED = 100  # rows for each one that is there
 GAPS = ("refuse", "fill", "split")
 
 
@@ -48,7 +49,7 @@ class Columns:
         """The columns of ``to_json``'s value; raises ``UsageError`` when it is something else."""
         names = [field.name for field in fields(cls)]
         if not isinstance(value, dict) or sorted(value) != sorted(names):
-            raise UsageError(f"columns are {str(value)[:40]!r}; expected an object of {', '.join(names)}")
+            raise UsageError(f"columns are {shown(value)}; expected an object of {', '.join(names)}")
         lists = {name: tuple(map(str, v)) for name, v in value.items() if isinstance(v, list)}
         return cls(**{**value, **lists})
 
@@ -231,13 +232,17 @@ def _without_gaps(table: Table, columns: Columns, series: Series, step: Step, ga
     """The series in pieces without a gap, or with its gaps filled."""
     places = step.places(series.times)
     jumps = np.diff(places)
-    odd = jumps % step.size != 0
+    odd = (jumps % step.size != 0) | (jumps < step.size)
     cuts = np.flatnonzero((jumps != step.size) if gaps == "refuse" else odd)
     if cuts.size:
         n = int(cuts[0])
         now, before = (text(int(series.times[k]), columns.format) for k in (n + 1, n))
         expected = text(step.after(int(series.times[n]), 1), columns.format)
-        advice = f"not a multiple of {step}" if odd[n] else "a gap in time: --gaps fill or split allows it"
+        advice = (
+            f"not a multiple of {step}"
+            if odd[n]
+            else "a gap in time, which train --gaps fill or split allows"
+        )
         raise UsageError(
             f"{table.at(series.numbers[n + 1])} has the time {now} after {before}; expected {expected} "
             f"({step} later); {advice}"
@@ -262,6 +267,11 @@ def _piece(series: Series, start: int, end: int) -> Series:
 def _filled(series: Series, step: Step, places: Times) -> Series:
     """The series with straight lines across its gaps; a filled row has the number of the row before."""
     rows = (places - places[0]) // step.size
+    if rows[-1] > MOST_FILLED * len(rows):
+        n = int(np.diff(rows).argmax())
+        raise UsageError(
+            f"{series.at(n + 1)} comes {rows[n + 1] - rows[n]:,} steps later; too long a gap to fill"
+        )
     every = np.arange(int(rows[-1]) + 1)
     before = np.searchsorted(rows, every, "right") - 1
     late = every - rows[before]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 Times = NDArray[np.int64]
 NUMBER = "number"  # the format of times that are whole numbers
@@ -137,7 +137,7 @@ class Step(NamedTuple):
         match value:
             case [str(unit), int(count)] if unit in UNITS and count > 0:
                 return cls(unit, count)
-        raise UsageError(f"the step is {str(value)[:40]!r}; expected a unit and a count")
+        raise UsageError(f"the step is {shown(value)}; expected a unit and a count")
 
 
 def find_step(series: list[Times], form: str) -> Step | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 Rows = NDArray[np.float32]
 ANCHORS = ("none", "last", "season")
@@ -43,7 +43,7 @@ class Frame:
         """The frame of ``to_json``'s value; raises ``UsageError`` when it is something else."""
         names = [field.name for field in fields(cls)]
         if not isinstance(value, dict) or sorted(value) != sorted(names):
-            raise UsageError(f"windows are {str(value)[:40]!r}; expected an object of {', '.join(names)}")
+            raise UsageError(f"windows are {shown(value)}; expected an object of {', '.join(names)}")
         found = cls(**value)
         found.check()
         return found
