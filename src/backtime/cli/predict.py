@@ -3,13 +3,14 @@
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import backtime.kernels as kernels
 import backtime.tasks as tasks
 from backtime.cli.options import check_threads
+from backtime.cli.picture import save_picture
 from backtime.cli.streams import need_output
 from backtime.files import to_json
 from backtime.runtime.predictor import Row
@@ -18,7 +19,8 @@ EXAMPLES = """\
 examples:
   backtime predict runs/book-lstm-1 lines.txt
   tail -f server.log | backtime predict model.safetensors
-  backtime predict model.safetensors lines.txt --format csv > scores.csv"""
+  backtime predict model.safetensors lines.txt --format csv > scores.csv
+  backtime predict runs/sales-lstm-1 sales.csv --picture forecast.svg"""
 
 
 def add_parser(subparsers: Any, arguments: list[str]) -> None:
@@ -37,6 +39,9 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
     parser.add_argument(
         "--format", choices=("jsonl", "csv"), default="jsonl", help="JSON lines (default) or CSV"
     )
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="draw the predictions too: .svg, .png or .pdf"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; no number depends on it")
 
 
@@ -48,7 +53,11 @@ def run(args: argparse.Namespace) -> int:
         kernels.set_threads(args.threads)
     predictor = tasks.load(args.model)
     source = None if args.file in (None, "-") else Path(args.file)
-    rows = predictor.predict(predictor.read(source))
+    records: Iterable[Any] = predictor.read(source)
+    if args.picture:
+        records = list(records)
+        save_picture(args.picture, predictor, records)
+    rows = predictor.predict(records)
     if args.format == "csv":
         _print_csv(rows)
     else:

@@ -6,6 +6,8 @@
 - ``tagger``   a tag for every word, with a conditional random field (``crf``) above it
 - ``reader``   one answer for a whole sequence
 - ``recurrent``, ``layers``   what networks of recurrent layers share: configuration, module
+- ``forecaster``  the next steps of series from their past
+- ``piano``  at each frame of a piano roll, the keys of the next one
 - ``network``  what every network is to its file
 - ``saving``   a PyTorch model to its file and back
 

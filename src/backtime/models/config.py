@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
+from backtime.models.forecast_config import ForecastConfig
+from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recurrent import ACTIVATIONS, CELLS, MOST_LAYERS, Shapes
 from backtime.models.tagger_config import TaggerConfig
@@ -141,6 +143,8 @@ NETWORKS: dict[str, type[Any]] = {
     LanguageConfig.network: LanguageConfig,
     TaggerConfig.network: TaggerConfig,
     ReaderConfig.network: ReaderConfig,
+    ForecastConfig.network: ForecastConfig,
+    PianoConfig.network: PianoConfig,
 }
 
 

@@ -7,7 +7,11 @@ import torch
 from backtime.models.aligned import LanguageModel
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model, write_model
+from backtime.models.forecast_config import ForecastConfig
+from backtime.models.forecaster import Forecaster
 from backtime.models.network import Network
+from backtime.models.piano import Piano
+from backtime.models.piano_config import PianoConfig
 from backtime.models.reader import Reader
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.tagger import Tagger
@@ -17,6 +21,8 @@ MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     LanguageConfig.network: LanguageModel,
     TaggerConfig.network: Tagger,
     ReaderConfig.network: Reader,
+    ForecastConfig.network: Forecaster,
+    PianoConfig.network: Piano,
 }
 
 

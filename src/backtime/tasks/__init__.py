@@ -31,6 +31,8 @@ TASKS: dict[str, Entry] = {
     "language": Entry("predict a text, symbol by symbol", "backtime.tasks.language"),
     "tag": Entry("tag every word of a sentence", "backtime.tasks.tag"),
     "classify": Entry("label whole texts, series, images or clips", "backtime.tasks.classify"),
+    "forecast": Entry("forecast series of numbers", "backtime.tasks.forecast"),
+    "music": Entry("write music", "backtime.tasks.music"),
 }
 DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 0.1.0, which had no other
 
