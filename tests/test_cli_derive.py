@@ -380,4 +380,4 @@ def test_it_runs_without_torch_and_says_where_matplotlib_is_missing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == "backtime: a picture needs matplotlib: pip install 'backtime[plots]'\n"
+    assert done.stderr == "backtime: a picture needs matplotlib: pip install matplotlib\n"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from backtime.cli.streams import need_output
 from backtime.errors import UsageError
 from backtime.insight.derivation import Derivation
 from backtime.insight.latex import latex_document
@@ -57,6 +58,7 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Derive and print; returns the exit status, 1 when the terms do not add up."""
+    need_output()
     options = vars(args)
     found = _derive(options)
     if "picture" in options:

@@ -97,7 +97,7 @@ def _picture(path: Path) -> NDArray[np.uint8]:
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
-        raise UsageError("pictures need Pillow: pip install 'backtime[images]'") from error
+        raise UsageError("pictures need Pillow: pip install pillow") from error
     try:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("L"))

@@ -40,7 +40,7 @@ def draw(found: Derivation, number: int | None = None) -> Any:
     try:
         import matplotlib  # noqa: F401 - said in one line where it is missing
     except ModuleNotFoundError as error:
-        raise UsageError("a picture needs matplotlib: pip install 'backtime[plots]'") from error
+        raise UsageError("a picture needs matplotlib: pip install matplotlib") from error
     if number is not None:
         return _panels(found, [(number, _chosen(found, number))])
     if not found.paths or len(found.paths) > MOST_PANELS or _too_large(found):

@@ -50,7 +50,7 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UsageError(f"scores need {name.split('.')[0]}: pip install 'backtime[metrics]'") from error
+        raise UsageError(f"scores need {name.split('.')[0]}: pip install scikit-learn seqeval") from error
 
 
 def draw_confusion(right: Labels, found: Labels, names: list[str], path: Path) -> None:
@@ -60,7 +60,7 @@ def draw_confusion(right: Labels, found: Labels, names: list[str], path: Path) -
     try:
         import matplotlib
     except ModuleNotFoundError as error:
-        raise UsageError("--picture needs matplotlib: pip install 'backtime[plots]'") from error
+        raise UsageError("--picture needs matplotlib: pip install matplotlib") from error
     matplotlib.use("agg")  # no window
     figure = _matrix(confusion(right, found, range(len(names))), names)
     picture = io.BytesIO()
