@@ -189,7 +189,8 @@ def test_native_refuses_what_the_engine_has_not() -> None:
 def test_explain_tells_the_path_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     found = layer_of("GRU").explain()
     assert (found.path, found.device, found.dtype) == ("native", "cpu", "float64")
-    assert "native: the engine has a kernel" in str(found)
+    whose = {"pytorch": "PyTorch's threads", "own": "threads of its own"}[kernels.engine_info()["team"]]
+    assert "native: the engine has a kernel" in str(found) and f", {whose})" in str(found)
     found = layer_of("GRU", backend="composed", zoneout=0.1).explain()
     assert (found.path, found.why) == ("composed", "backend='composed'")
     assert "zoneout=0.1" in str(found)

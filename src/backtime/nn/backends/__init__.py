@@ -174,7 +174,9 @@ def explain(network: Network, like: Tensor, backend: str, noisy: bool) -> tuple[
         return "composed", "backend='composed'"
     why = obstacle(like)
     if why is None:
-        return "native", f"the engine has a kernel for it ({kernels.engine_info()['isa']})"
+        engine = kernels.engine_info()
+        whose = "PyTorch's threads" if engine["team"] == "pytorch" else "threads of its own"
+        return "native", f"the engine has a kernel for it ({engine['isa']}, {whose})"
     if backend == "native":
         return "refused", f"backend='native', but {why}"
     if not like.is_cpu and not like.is_meta and cudnn.has(network) and not noisy:
