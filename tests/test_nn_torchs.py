@@ -173,3 +173,17 @@ def test_weights_shared_by_two_layers_get_both_gradients() -> None:
     ours[0].zero_grad()
     loss().backward()
     torch.testing.assert_close(both, ours[0].weight_hh_l0.grad + ours[1].weight_hh_l0.grad)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU"])
+def test_a_projection_belongs_to_the_lstm(kind: str) -> None:
+    for module, error in ((torch.nn, ValueError), (nn, ValueError)):
+        with pytest.raises(error, match="proj_size argument is only supported for LSTM, not RNN or GRU"):
+            getattr(module, kind)(3, 4, proj_size=2)
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_a_cell_without_units_steps_as_torchs_does(kind: str) -> None:
+    theirs, ours = (getattr(module, kind)(3, 0)(torch.zeros(2, 3)) for module in (torch.nn, nn))
+    for one, other in zip(theirs, ours, strict=True):
+        assert one.shape == other.shape
