@@ -209,7 +209,7 @@ for _ in range({times}):
 """
 
 
-def test_workers_of_a_loader_use_a_layer(team: str) -> None:
+def test_torch_workers_use_a_layer(team: str) -> None:
     """DataLoader workers are forked children; the parent has a team, and torch's own threads."""
     pytest.importorskip("torch")
     done = run(LOADER.format(times=1, workers=2), team)
@@ -217,7 +217,7 @@ def test_workers_of_a_loader_use_a_layer(team: str) -> None:
 
 
 @pytest.mark.slow
-def test_four_workers_of_a_loader_again_and_again(team: str) -> None:
+def test_four_torch_workers_use_a_layer_again_and_again(team: str) -> None:
     pytest.importorskip("torch")
     done = run(LOADER.format(times=10, workers=4), team, seconds=300)
     assert done.returncode == 0, done.stderr
