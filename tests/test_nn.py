@@ -1,6 +1,7 @@
 """The PyTorch layers against torch.nn, which stands outside as witness."""
 
 import copy
+import warnings
 from typing import Any
 
 import pytest
@@ -235,3 +236,21 @@ def test_memory_order_does_not_matter(kind: str) -> None:
     other = x.detach().permute(2, 0, 1).contiguous().permute(1, 2, 0).requires_grad_()
     assert not other.is_contiguous()
     assert_same(everything(layer, other, state), plain)
+
+
+def test_memory_that_is_not_aligned_is_copied_for_the_engine() -> None:
+    """As tensors of a file that was read in one piece may be: the same bits, on the engine, and no word."""
+    layer = nn.LSTM(3, 4)
+
+    def off_by_one(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        even, memory = torch.randn(shape), bytearray(4 * torch.Size(shape).numel() + 1)
+        odd = torch.frombuffer(memory, dtype=torch.float32, offset=1).view(shape)
+        odd.copy_(even)
+        return even, odd
+
+    (x, odd_x), (h, odd_h) = off_by_one((5, 2, 3)), off_by_one((1, 2, 4))
+    assert odd_h.data_ptr() % 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, wanted = layer(odd_x, (odd_h, odd_h)), layer(x, (h, h))
+    assert torch.equal(found[0], wanted[0])

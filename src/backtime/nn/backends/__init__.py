@@ -21,7 +21,7 @@ import backtime.kernels as kernels
 import backtime.nn.callers as callers
 from backtime.errors import UsageError
 from backtime.nn import call_validation
-from backtime.nn.backends import compiled, composed, cudnn, engine, layers
+from backtime.nn.backends import compiled, composed, cudnn, engine, layers, memory
 from backtime.nn.types import Network, States, autocast_on
 from backtime.nn.validation import CallError
 
@@ -50,6 +50,10 @@ def run(
             return engine.run(network, x, state, weights)
         except engine.REFUSALS as refusal:
             why = f"it refused the call: {refusal}"
+        given = [x, *(state or ()), *weights]
+        aligned, n = [memory.aligned(tensor) for tensor in given], 1 + len(state or ())
+        if any(copy is not tensor for copy, tensor in zip(aligned, given, strict=True)):
+            return run(network, aligned[0], state and tuple(aligned[1:n]), aligned[n:], backend)
     call_validation.check_call(network, x, state, weights)
     if why is None:
         one_direction = compiled.run if recorded else composed.run
