@@ -50,10 +50,12 @@ def run(
             return engine.run(network, x, state, weights)
         except engine.REFUSALS as refusal:
             why = f"it refused the call: {refusal}"
-        given = [x, *(state or ()), *weights]
-        aligned, n = [memory.aligned(tensor) for tensor in given], 1 + len(state or ())
-        if any(copy is not tensor for copy, tensor in zip(aligned, given, strict=True)):
-            return run(network, aligned[0], state and tuple(aligned[1:n]), aligned[n:], backend)
+        if "is not aligned" in why:
+            given, n = (
+                [memory.aligned(tensor) for tensor in (x, *(state or ()), *weights)],
+                1 + len(state or ()),
+            )
+            return run(network, given[0], state and tuple(given[1:n]), given[n:], backend)
     call_validation.check_call(network, x, state, weights)
     if why is None:
         one_direction = compiled.run if recorded else composed.run

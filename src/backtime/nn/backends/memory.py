@@ -35,12 +35,12 @@ def capsules(tensors: Iterable[Tensor]) -> list[Any]:
     return list(map(to_dlpack, tensors))
 
 
-def aligned(tensor: Any) -> Any:
+def aligned(tensor: Tensor) -> Tensor:
     """The tensor, or a copy where its memory does not begin at a multiple of its numbers' size.
 
     A file that is mapped or read in one piece may hold such tensors, and the engine does not read them.
     """
-    if not isinstance(tensor, Tensor) or tensor.device.type != "cpu":
+    if tensor.layout is not torch.strided:
         return tensor
     return tensor.clone() if tensor.data_ptr() % tensor.element_size() else tensor
 
