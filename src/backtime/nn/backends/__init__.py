@@ -50,11 +50,10 @@ def run(
             return engine.run(network, x, state, weights)
         except engine.REFUSALS as refusal:
             why = f"it refused the call: {refusal}"
-        if "is not aligned" in why:
-            given, n = (
-                [memory.aligned(tensor) for tensor in (x, *(state or ()), *weights)],
-                1 + len(state or ()),
-            )
+        given = [x, *(state or ()), *weights]
+        if "is not aligned" in why and any(copies := [memory.is_odd(tensor) for tensor in given]):
+            given = [t.clone() if odd else t for t, odd in zip(given, copies, strict=True)]
+            n = len(given) - len(weights)
             return run(network, given[0], state and tuple(given[1:n]), given[n:], backend)
     call_validation.check_call(network, x, state, weights)
     if why is None:

@@ -35,14 +35,12 @@ def capsules(tensors: Iterable[Tensor]) -> list[Any]:
     return list(map(to_dlpack, tensors))
 
 
-def aligned(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy where its memory does not begin at a multiple of its numbers' size.
+def is_odd(tensor: Tensor) -> bool:
+    """Whether its memory does not begin at a multiple of its numbers' size: the engine reads no such tensor.
 
-    A file that is mapped or read in one piece may hold such tensors, and the engine does not read them.
+    A file that is mapped or read in one piece may hold some.
     """
-    if tensor.layout is not torch.strided:
-        return tensor
-    return tensor.clone() if tensor.data_ptr() % tensor.element_size() else tensor
+    return tensor.layout is torch.strided and tensor.data_ptr() % tensor.element_size() != 0
 
 
 def tensor(made: Any) -> Any:
