@@ -26,7 +26,7 @@ $(READY): $(BUILD_FILES)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=...")'
 	@echo "setting up $(VENV): PyTorch, the tools, the engine (a minute or two, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,plots,images,parquet,music,metrics,insight,test,check]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,plots,images,parquet,music,subword,audio,metrics,estimators,insight,export,serve,test,check]'
 	@touch $@
 
 demo: $(READY) ## train a small model on Python's own sources, draw its curves, let it write (5 minutes; MINUTES=3 of training)

@@ -36,8 +36,9 @@ FLOORS = [
     {"nn"},
     {"models"},
     {"runtime"},
-    {"training", "insight"},
+    {"training", "insight", "export"},
     {"tasks"},
+    {"serve", "estimators"},
     {"cli"},
     {"__init__", "__main__"},
 ]
