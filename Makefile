@@ -15,10 +15,10 @@ SANITIZE ?= address,undefined
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench docs sanitize
+.PHONY: help setup demo test test-all check bench docs wheel arm64 sanitize
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the environment in .venv and the compiled engine; the others do it by themselves
 
@@ -58,6 +58,12 @@ bench: $(READY) $(PEERS) ## all benchmarks, into benchmarks/RESULTS.md (ARGS=--q
 
 docs: $(READY) ## follow every link of README and docs, run every Python snippet, parse every command
 	$(BIN)/python -m pytest tests/test_house.py -k documents
+
+wheel: $(READY) ## wheels and a source distribution into dist/, each tried beside NumPy alone (VERSIONS="3.11 3.12" makes fewer)
+	@.ci/wheels
+
+arm64: $(READY) ## the engine and its tests on 64-bit ARM, emulated (some 20 minutes)
+	@.ci/arm64 $(ARGS)
 
 # The sanitizers want their runtime loaded first. A copy of the package holds the module, so that the one in use stays
 # (sitecustomize puts it before the package installed in place). Python keeps what it allocates: no search for leaks. A size

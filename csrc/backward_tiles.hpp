@@ -47,9 +47,9 @@ template <class T, class Cell> struct BackwardPass {
     else multiply_gates<typename Cell::HSlot, G, S>(tile, dz, R, at, s.H, Wh, block);
     if (o.h_mask || o.cut)
       for (int m = 0; m < M; m++)
-        for (int p = 0; p < P; p++) tile.z[m][p][0] = masked_apart(tile.z[m][p][0], row + m, at + m, block + p);
+        for (int p = 0; p < P; p++) tile.z[m][p][0] = masked_noinline(tile.z[m][p][0], row + m, at + m, block + p);
   }
-  BT_APART Vec<T> masked_apart(Vec<T> dh, long row, long at, long block) const { return masked(o, dh, row, at, block, s.P); }
+  BT_NOINLINE Vec<T> masked_noinline(Vec<T> dh, long row, long at, long block) const { return masked(o, dh, row, at, block, s.P); }
 
   // The cell's derivative: gates become dz.
   BT_INLINE void finish(const Span<T>& span, Vec<T> dh, Vec<T> bypass, long row, long block) const {
@@ -63,17 +63,17 @@ template <class T, class Cell> struct BackwardPass {
     }
     if constexpr (Cell::has_direct) h_before = before(span, row, block);
     Cell::backward_output(z, dh, c, dc);
-    Cell::backward_update(inside(block), z, dh, c_before, h_before, dc, bypass);
+    Cell::backward_update(cell_options(block), z, dh, c_before, h_before, dc, bypass);
     for (int i = 0; i < S; i++) store(dz + (slot * S + i) * L, z[i]);
     hand_back(span, dc + past, bypass, row, block);
   }
-  BT_APART void finish_apart(const Span<T>& span, Vec<T> dh, long row, long block) const {
+  BT_NOINLINE void finish_noinline(const Span<T>& span, Vec<T> dh, long row, long block) const {
     finish(span, dh, Vec<T>{}, row, block);
   }
-  Inside<T> inside(long block) const { return {o.activation, o.coupled, p ? p + block * 3 * L : nullptr}; }
+  CellOptions<T> cell_options(long block) const { return {o.activation, o.coupled, p ? p + block * 3 * L : nullptr}; }
 
-  BT_APART Vec<T> kept_c(Vec<T> dc, long at, long block) const { return dc * share_kept(o.keep_c, o.keep_c_rows, at, block, s.H); }
-  BT_APART Vec<T> kept_h(Vec<T> dh, long at, long block) const { return dh * share_kept(o.keep_h, o.keep_h_rows, at, block, s.P); }
+  BT_NOINLINE Vec<T> kept_c(Vec<T> dc, long at, long block) const { return dc * share_kept(o.keep_c, o.keep_c_rows, at, block, s.H); }
+  BT_NOINLINE Vec<T> kept_h(Vec<T> dh, long at, long block) const { return dh * share_kept(o.keep_h, o.keep_h_rows, at, block, s.P); }
 
   // c before and c after, as the output gate saw it.
   BT_INLINE void load_cells(const Span<T>& span, const Vec<T> (&z)[S], Vec<T>& c, Vec<T>& c_before, long row, long block) const {
@@ -118,10 +118,10 @@ template <class T, class Cell> struct HiddenTiles {
     if constexpr (Cell::two_products) update_and_candidate(dh, bypass, row, block);
     else pass.finish(span, dh, bypass, row, block);
   }
-  BT_APART void keep_direct(Vec<T> bypass, long row, long block) const {
+  BT_NOINLINE void keep_direct(Vec<T> bypass, long row, long block) const {
     if (pass.direct) store(pass.carried(pass.direct, row, block), pass.cut(span.at + row) ? Vec<T>{} : bypass);
   }
-  BT_APART void before_output(Vec<T> dh, Vec<T> bypass, long row, long block) const {  // h = g(q): dq, in the place of dh
+  BT_NOINLINE void before_output(Vec<T> dh, Vec<T> bypass, long row, long block) const {  // h = g(q): dq, in the place of dh
     const long P = pass.s.P, at = span.at + row;
     const Vec<T> h = load_n(pass.call.y + at * pass.call.ldy + block * L, lanes_in<T>(block, P));
     store(pass.dq + (block * pass.s.rows() + at) * L, gradient<T>(pass.o.output, h, dh));
@@ -165,7 +165,7 @@ template <class T, class Cell> struct InnerTiles {
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++)
         if (pass.dh) store(pass.carried(pass.dh, row + m, block + p), dh.z[m][p][0]);
-        else pass.finish_apart(span, dh.z[m][p][0], row + m, block + p);
+        else pass.finish_noinline(span, dh.z[m][p][0], row + m, block + p);
   }
 };
 

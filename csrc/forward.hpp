@@ -86,7 +86,7 @@ template <class T, class Cell> class Forward {
       for (long k = 0; k < steps.T; k++) {
         const long t = steps.time(k), at = steps.start(t), first = steps.going_on(k);
         for (long r = r0 < first ? first : r0; r < r1 && r < steps.size(t); r++)
-          for (long b = 0; b < blocks_of<T>(s.P); b++) pass.hand_on(block_or_zero(call.h0 + r * s.P, b, s.P), r, at + r, b);
+          for (long b = 0; b < blocks_of<T>(s.P); b++) pass.feed_back(block_or_zero(call.h0 + r * s.P, b, s.P), r, at + r, b);
       }
   }
   void copy_cell_out(long r, long from) {

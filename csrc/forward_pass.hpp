@@ -39,7 +39,7 @@ template <class T, class Cell> struct ForwardPass {
   }
   T* gate_row(long row, long block) const { return gates + (block * gate_rows + row) * S * L; }
   T* cell_row(long row, long block) const { return cells + (block * cell_rows + row) * L; }
-  Inside<T> inside(long block) const { return {o.activation, o.coupled, w.p ? w.p + block * 3 * L : nullptr}; }
+  CellOptions<T> cell_options(long block) const { return {o.activation, o.coupled, w.p ? w.p + block * 3 * L : nullptr}; }
   bool cut(const Span<T>& span, long row) const { return o.cut && o.cut[span.at + row]; }
 
   BT_INLINE Vec<T> before(const Span<T>& span, long row, long block) const {
@@ -51,30 +51,30 @@ template <class T, class Cell> struct ForwardPass {
     if constexpr (Cell::has_cell)
       if (!cut(span, row)) c = load(cell_row(span.c_from + row, block));
     const Vec<T> c_before = c;
-    Cell::update(inside(block), z, c);
+    Cell::update(cell_options(block), z, c);
     if constexpr (Cell::has_cell) {
       store(cell_row(span.c_to + row, block), o.keeps_c ? keep_c(c, c_before, span.at + row, block) : c);
     }
     return c;
   }
-  BT_APART Vec<T> keep_c(Vec<T> c, Vec<T> c_before, long at, long block) const {
+  BT_NOINLINE Vec<T> keep_c(Vec<T> c, Vec<T> c_before, long at, long block) const {
     return fma<T>(share_kept(o.keep_c, o.keep_c_rows, at, block, s.H), c_before - c, c);
   }
   // h of the cell: to the output product, or out.
   BT_INLINE void emit(const Span<T>& span, Vec<T> h, long row, long block) const {
     if (Cell::has_output && w.y) return store_n(inner + (span.inner + row) * s.H + block * L, h, lanes_in<T>(block, s.H));
-    put_out(span, h, row, block);
+    write_output(span, h, row, block);
   }
-  BT_INLINE void put_out(const Span<T>& span, Vec<T> h, long row, long block) const {
-    if (o.keeps_h || into) h = keep_and_hand_on(span, h, row, block);
+  BT_INLINE void write_output(const Span<T>& span, Vec<T> h, long row, long block) const {
+    if (o.keeps_h || into) h = keep_and_feed_back(span, h, row, block);
     store_n(call.y + (span.at + row) * call.ldy + block * L, h, lanes_in<T>(block, s.P));
   }
-  BT_APART Vec<T> keep_and_hand_on(const Span<T>& span, Vec<T> h, long row, long block) const {
+  BT_NOINLINE Vec<T> keep_and_feed_back(const Span<T>& span, Vec<T> h, long row, long block) const {
     if (o.keeps_h) h = fma<T>(share_kept(o.keep_h, o.keep_h_rows, span.at + row, block, s.P), before(span, row, block) - h, h);
-    if (into && row < span.next_rows) hand_on(h, row, span.next + row, block);
+    if (into && row < span.next_rows) feed_back(h, row, span.next + row, block);
     return h;
   }
-  void hand_on(Vec<T> h, long row, long at, long block) const {
+  void feed_back(Vec<T> h, long row, long at, long block) const {
     store_n(into + at * s.P + block * L, masked(o, h, row, at, block, s.P), lanes_in<T>(block, s.P));
   }
 };

@@ -113,7 +113,7 @@ template <class T, class Cell> struct OutputTiles {
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++) {
         const Vec<T> sum = q.z[m][p][0] + load(panels.bias + (block + p) * L);
-        pass.put_out(span, activate<T>(pass.o.output, sum), row + m, block + p);
+        pass.write_output(span, activate<T>(pass.o.output, sum), row + m, block + p);
       }
   }
 };

@@ -23,7 +23,7 @@ template <class T> struct Gru {
     z[3] = bh[2];
   }
 
-  static BT_INLINE void update(const Inside<T>&, V (&z)[S], V& /*c*/) {
+  static BT_INLINE void update(const CellOptions<T>&, V (&z)[S], V& /*c*/) {
     z[0] = sigmoid<T>(z[0]);
     z[1] = sigmoid<T>(z[1]);
     z[2] = tanh<T>(fma<T>(z[0], z[3], z[2]));
@@ -34,7 +34,7 @@ template <class T> struct Gru {
 
   // Kept gates become dz for r z n m; `direct` becomes the part of dh_{t-1} that does not go through Wh.
   static BT_INLINE void backward_output(V (&)[S], V, V, V&) {}
-  static BT_INLINE void backward_update(const Inside<T>&, V (&k)[S], V dh, V /*c_before*/, V h_before, V& /*dc*/, V& direct) {
+  static BT_INLINE void backward_update(const CellOptions<T>&, V (&k)[S], V dh, V /*c_before*/, V h_before, V& /*dc*/, V& direct) {
     const V one = broadcast<T>(T(1)), r = k[0], z = k[1], n = k[2], m = k[3];
     const V dn = dh * (one - z) * (one - n * n);
     k[1] = dh * (h_before - n) * z * (one - z);

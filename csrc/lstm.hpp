@@ -20,7 +20,7 @@ template <class T> struct Lstm {
   }
 
   // z holds pre-activations, then the gates; c the state before, then after.
-  static BT_INLINE void update(const Inside<T>& in, V (&z)[S], V& c) {
+  static BT_INLINE void update(const CellOptions<T>& in, V (&z)[S], V& c) {
     if (in.p) z[0] = fma<T>(in.peephole(0), c, z[0]), z[1] = fma<T>(in.peephole(1), c, z[1]);
     z[0] = sigmoid<T>(z[0]);
     z[1] = in.coupled ? broadcast<T>(T(1)) - z[0] : sigmoid<T>(z[1]);
@@ -38,7 +38,7 @@ template <class T> struct Lstm {
     dc = fma<T>(dh * o, one - tanh_c * tanh_c, dc);
   }
   // The other gates become dz; dc, the gradient by the state after, becomes that by the state before.
-  static BT_INLINE void backward_update(const Inside<T>& in, V (&z)[S], V /*dh*/, V c_before, V /*h_before*/, V& dc, V& /*direct*/) {
+  static BT_INLINE void backward_update(const CellOptions<T>& in, V (&z)[S], V /*dh*/, V c_before, V /*h_before*/, V& dc, V& /*direct*/) {
     const V one = broadcast<T>(T(1)), i = z[0], f = z[1], g = z[2];
     if (in.p) dc = fma<T>(z[3], in.peephole(2), dc);
     z[2] = dc * i * (one - g * g);

@@ -58,7 +58,7 @@ void finish_block(const BackwardPass<T, Cell>& pass, const Span<T>& span, long r
     dc += d;
     z[3] = load(pass.dz + slot + 3 * L);
   }
-  Cell::backward_update(pass.inside(block), z, d, c_before, before, dc, bypass);
+  Cell::backward_update(pass.cell_options(block), z, d, c_before, before, dc, bypass);
   for (int i = 0; i < S; i++) store(pass.dz + slot + i * L, z[i]);
   pass.hand_back(span, dc + past, bypass, row, block);
 }

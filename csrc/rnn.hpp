@@ -15,11 +15,11 @@ template <class T> struct Rnn {
   static void pack_hidden(const T* Wh, const Sizes& s, T* panels, long b0, long b1) { pack_panels<T, G>(Wh, s.H, s.P, panels, b0, b1); }
   static BT_INLINE void bias(V (&z)[S], const V (&bx)[G], const V (&bh)[G]) { z[0] = bx[0] + bh[0]; }
 
-  static BT_INLINE void update(const Inside<T>& in, V (&z)[S], V& /*c*/) { z[0] = activate<T>(in.f, z[0]); }
+  static BT_INLINE void update(const CellOptions<T>& in, V (&z)[S], V& /*c*/) { z[0] = activate<T>(in.f, z[0]); }
   static BT_INLINE V output(const V (&z)[S], V /*c*/, V /*h_before*/) { return z[0]; }
 
   static BT_INLINE void backward_output(V (&)[S], V, V, V&) {}
-  static BT_INLINE void backward_update(const Inside<T>& in, V (&z)[S], V dh, V, V, V& /*dc*/, V& /*direct*/) {
+  static BT_INLINE void backward_update(const CellOptions<T>& in, V (&z)[S], V dh, V, V, V& /*dc*/, V& /*direct*/) {
     z[0] = gradient<T>(in.f, z[0], dh);
   }
 };

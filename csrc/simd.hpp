@@ -35,7 +35,7 @@
 #define BT_MASKS 0
 #endif
 #define BT_INLINE inline __attribute__((always_inline))
-#define BT_APART __attribute__((noinline))  // options: out of the way of the plain path
+#define BT_NOINLINE __attribute__((noinline))  // options: out of the way of the plain path
 
 namespace backtime::BT_ISA {
 
@@ -144,6 +144,15 @@ class FlushDenormals {
  public:
   FlushDenormals() { _mm_setcsr(before | 0x8040); }
   ~FlushDenormals() { _mm_setcsr(before); }
+#elif defined(__aarch64__)
+  uint64_t before;
+  static void set(uint64_t control) { asm volatile("msr fpcr, %0" ::"r"(control)); }
+ public:
+  FlushDenormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(before));
+    set(before | 1u << 24);  // FZ
+  }
+  ~FlushDenormals() { set(before); }
 #else
  public:
   FlushDenormals() {}

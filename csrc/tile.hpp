@@ -47,7 +47,7 @@ template <int S> constexpr int blocks_for(int M, int sums) {
 }
 
 // A function of its own for each size of tile: among others the compiler would not keep its sums in registers.
-template <int S, int M, int P, class F> BT_APART void visit(F& f, long row, long block) {
+template <int S, int M, int P, class F> BT_NOINLINE void visit(F& f, long row, long block) {
   if constexpr (M * P * S <= MAX_ACCUMULATORS || P == 1) f.template tile<M, P>(row, block);
 }
 template <int S, int P, class F> void visit_rows(F& f, int M, long row, long block) {

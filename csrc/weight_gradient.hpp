@@ -104,7 +104,7 @@ template <class Slot, int G, int S, class T> class WeightGradient {
   const T* gate(const Chunk& c, long b, long g) const { return dz + (b * R + c.r0) * S * L + Slot::of(static_cast<int>(g)) * L; }
 
   // A function of its own: among others the compiler would not keep its sums in registers. z(r, q): vector q of row r.
-  template <int Q, class Z> static BT_APART void sum_products(long rows, const T* columns, Z z, Vec<T> (&to)[U][Q]) {
+  template <int Q, class Z> static BT_NOINLINE void sum_products(long rows, const T* columns, Z z, Vec<T> (&to)[U][Q]) {
     Vec<T> sum[U][Q]{};
     for (long r = 0; r < rows; r++, columns += U) {
       Vec<T> zr[Q];

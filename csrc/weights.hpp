@@ -6,7 +6,7 @@
 
 namespace backtime::BT_ISA {
 
-template <class T> struct Inside {  // what a cell's arithmetic is told besides its numbers
+template <class T> struct CellOptions {  // what a cell's arithmetic is told besides its numbers
   Activation f;
   bool coupled;
   const T* p;  // peepholes of this block (3, L), or null

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -386,3 +387,8 @@ print(backtime.__version__, kernels.engine_info()["isa"], "torch" in sys.modules
         [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.stdout == f"{__version__} None False\n", done.stderr
+
+
+def test_the_citation_has_the_version_of_the_project() -> None:
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited and cited[1] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

@@ -98,7 +98,7 @@ template <class T> Options<T> network_options(nb::handle given, const Sizes& s, 
   const auto keep = [&](nb::handle value, bool& keeps, T& number, const T*& rows, long width, const char* name) {
     keeps = !value.is_none();
     if (!keeps) return;
-    if (PyFloat_Check(value.ptr())) number = static_cast<T>(PyFloat_AS_DOUBLE(value.ptr()));
+    if (PyFloat_Check(value.ptr())) number = static_cast<T>(PyFloat_AsDouble(value.ptr()));
     else rows = lying_as_rows<T>(value, s.rows() * width, name);
   };
   o.activation = activation(value_of<std::string>(t[0], "activation", "a string"));

@@ -63,7 +63,7 @@ template <class T> const T* keep_of(nb::handle value, bool& keeps, T& number, lo
   keeps = !value.is_none();
   if (!keeps) return nullptr;
   if (!PyFloat_Check(value.ptr())) return arrays(array_of<In<T>>(value, name), size, name);
-  number = static_cast<T>(PyFloat_AS_DOUBLE(value.ptr()));
+  number = static_cast<T>(PyFloat_AsDouble(value.ptr()));
   return nullptr;
 }
 
