@@ -117,3 +117,62 @@ def test_a_tie_of_torch_threads_is_left(desk: Path) -> None:
     before = torch.get_num_threads()
     assert main(["flow", str(desk / "rnn"), *SMALL, "--out", str(desk / "threads"), "--quiet"]) == 0
     assert torch.get_num_threads() == before
+
+
+# Other tasks
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One word decides: what stands around it is the same for both labels."""
+    folder = tmp_path_factory.mktemp("reviews")
+    rows = [f"the {word} film of {n % 7} o'clock,{word}" for n in range(60) for word in ("good", "bad")]
+    (folder / "reviews.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    words = "--task classify --hidden-size 12 --embedding-size 8 --dropout 0 --word-dropout 0 --epochs 6"
+    words += " --lr 0.02"
+    assert (
+        main(["train", str(folder / "reviews.csv"), *words.split(), "--quiet", "--out", f"{folder}/run"]) == 0
+    )
+    return folder
+
+
+def test_flow_of_a_classifier_takes_the_loss_of_its_training(reviews: Path, capsys: Any) -> None:
+    assert main(["flow", str(reviews / "run"), "--json", "--batch-size", "6"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sequences"] == 6 and found["losses"] == 1 and found["gap"] < 1e-5
+    assert found["length_option"] == "" and found["trained_with_seq_length"] is None
+
+
+def test_the_word_that_decides_is_found(reviews: Path, capsys: Any) -> None:
+    out = reviews / "units"
+    assert main(["flow", str(reviews / "run"), "--units", "2", "--out", str(out)]) == 0
+    shown = capsys.readouterr().out.split("which steps decided")[1]
+    rows = [line for line in shown.splitlines() if line.lstrip().startswith(("good  ", "bad  "))]
+    first, second = sorted(rows, reverse=True)
+    assert first.count("good") >= 2 and second.count("bad") >= 2
+    page = (out / "steps.html").read_text()
+    assert page.count("<h2>") == 2 and "occlusion" in page and "http" not in page
+    assert "--seq-length" not in shown
+
+
+def test_a_tagger_and_its_least_sure_word(tmp_path: Path, capsys: Any) -> None:
+    lines = "the D\ncat N\nsleeps V\n\na D\ndog N\nbarks V\n\n" * 12
+    (tmp_path / "words.txt").write_text(lines)
+    words = "--task tag --hidden-size 8 --word-size 6 --character-size 4 --spelling-size 4 --epochs 3 --quiet"
+    assert main(["train", str(tmp_path / "words.txt"), *words.split(), "--out", f"{tmp_path}/run"]) == 0
+    assert main(["flow", f"{tmp_path}/run", "--units", "1", "--out", f"{tmp_path}/out"]) == 0
+    shown = capsys.readouterr().out
+    assert "spelling l0" in shown and " is " in shown.split("which steps decided")[1]
+
+
+def test_a_forecast_recommends_its_lookback_and_has_no_single_answer(tmp_path: Path, capsys: Any) -> None:
+    rows = [f"2020-01-01T{h:02d}:00,{(h % 6) + d}" for d in range(1) for h in range(24)]
+    rows += [f"2020-01-{d:02d}T{h:02d}:00,{(h % 6) + d % 3}" for d in range(2, 12) for h in range(24)]
+    (tmp_path / "load.csv").write_text("time,load\n" + "\n".join(rows) + "\n")
+    words = "--task forecast --lookback 12 --horizon 3 --hidden-size 8 --max-steps 20 --quiet"
+    assert main(["train", str(tmp_path / "load.csv"), *words.split(), "--out", f"{tmp_path}/run"]) == 0
+    assert main(["flow", f"{tmp_path}/run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["length_option"] == "--lookback" and found["trained_with_seq_length"] == 12
+    assert main(["flow", f"{tmp_path}/run", "--units"]) == 2
+    assert "forecast gives no single answer" in capsys.readouterr().err

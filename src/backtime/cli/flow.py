@@ -4,7 +4,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from backtime.errors import UsageError
 from backtime.files import atomic_write
@@ -16,7 +16,19 @@ examples:
   backtime flow runs/book-lstm-1                       on the end of the text it was trained on
   backtime flow runs/book-lstm-1 other.txt --steps 512
   backtime flow --compare runs/book-rnn-1 runs/book-lstm-1 --data book.txt
-  backtime flow runs/book-lstm-1 --units 12            what units of the top layer do"""
+  backtime flow runs/book-lstm-1 --units 12            what units of the top layer do
+  backtime flow runs/reviews-gru-1 --units 5           which words decided for the label"""
+
+
+PIECES, EXAMPLES_AT_ONCE = 8, 32  # of a text; of other data
+
+
+class Extra(NamedTuple):
+    """What ``--units`` adds."""
+
+    file: str
+    shown: Any  # for the terminal
+    page: str
 
 
 def add_parser(subparsers: Any, arguments: list[str]) -> None:
@@ -30,17 +42,21 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", type=Path, help="model file or run folder")
     parser.add_argument(
-        "data", metavar="DATA", nargs="?", type=Path, help="text (default: what the run was trained on)"
+        "data", metavar="DATA", nargs="?", type=Path, help="text or other data (default: those of the run)"
     )
     parser.add_argument(
         "--compare", nargs=2, metavar=("BEFORE", "AFTER"), type=Path, help="two models side by side"
     )
-    parser.add_argument("--data", dest="text", metavar="DATA", type=Path, help="the text, with --compare")
+    parser.add_argument("--data", dest="text", metavar="DATA", type=Path, help="the data, with --compare")
     parser.add_argument(
-        "--steps", type=int, default=256, metavar="N", help="time steps that are looked at (default 256)"
+        "--steps",
+        type=int,
+        default=256,
+        metavar="N",
+        help="time steps, or lags, that are looked at (default 256)",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=8, metavar="N", help="pieces of the text (default 8)"
+        "--batch-size", type=int, metavar="N", help="pieces of the text (default 8), or examples (32)"
     )
     parser.add_argument(
         "--seq-length",
@@ -50,7 +66,12 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where files go (default flow-NAME)")
     parser.add_argument(
-        "--units", nargs="?", const=8, type=int, metavar="N", help="show what N units of the top layer do"
+        "--units",
+        nargs="?",
+        const=8,
+        type=int,
+        metavar="N",
+        help="what N units of the top layer do; of a classifier or tagger, which steps decided in N examples",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     parser.add_argument("--json", action="store_true", help="print flow.json on stdout; write no files")
@@ -63,21 +84,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         import torch
 
-        from backtime.insight import language
-
         if args.threads is not None:
             torch.set_num_threads(args.threads)
-        reports, units = [], None
-        for path in args.compare or [args.model]:
-            reading, own = _measure(path, args, language)
-            reports.append(own)
-            if args.units is not None:
-                units = language.units_of(reading, args.units)
+        seen = [_look(path, args) for path in args.compare or [args.model]]
+        reports = [own for own, _ in seen]
         if args.json:
             found = [own.to_json() for own in reports]
             print(json.dumps(found if args.compare else found[0]))
         else:
-            _show(reports, units, args)
+            _show(reports, seen[0][1], args)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "rich", "matplotlib", "plotly"):
             raise
@@ -85,9 +100,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(path: Path, args: argparse.Namespace, language: Any) -> tuple[Any, Any]:
-    """The report on one model, with the text and the sequence length of its run where none is given."""
-    task_of(path)  # says what is wrong with the path before anything about the text
+def _look(path: Path, args: argparse.Namespace) -> tuple[Any, Extra | None]:
+    """The report on one model and, with ``--units``, what else is shown of it."""
+    look = _look_at_text if task_of(path) == "language" else _look_at_batch
+    with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
+        report, extra = look(path, args, Path(folder))
+    if args.compare:
+        report.name = str(path)
+    return report, extra
+
+
+def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
+    """A language model on pieces of a text: every symbol has a loss."""
+    from backtime.insight import language, units_shown
+
     run_of = config_of_run(path)
     data = args.text or args.data or (Path(run_of["data"]) if run_of.get("data") else None)
     if data is None and not run_of:
@@ -95,12 +121,31 @@ def _measure(path: Path, args: argparse.Namespace, language: Any) -> tuple[Any, 
             f"DATA is missing: {path} is no run folder, which would name the text of its training"
         )
     trained = args.seq_length or run_of.get("settings", {}).get("seq_length")
-    with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
-        reading = language.read(path, data, args.steps, args.batch_size, Path(folder))
-        found = language.measure(reading, trained)
-        if args.compare:
-            found.name = str(path)
-    return reading, found
+    reading = language.read(path, data, args.steps, args.batch_size or PIECES, folder)
+    report = language.measure(reading, trained)
+    if args.units is None:
+        return report, None
+    units = language.units_of(reading, args.units)
+    return report, Extra("units.html", units_shown.shown(units), units_shown.page(reading.name, units))
+
+
+def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
+    """A model of any other task on a batch of its data, with the loss of its training."""
+    from backtime.insight import decisions_shown
+    from backtime.insight.flow_report import report
+    from backtime.insight.gradient import flow_of
+    from backtime.tasks import looking
+
+    own = looking.subject(path, args.text or args.data, args.batch_size or EXAMPLES_AT_ONCE)
+    task = looking.task_of(own, folder)
+    found = flow_of(task.model, lambda: looking.batch_loss(task), lags=args.steps, spectra=True)
+    name = path.stem or str(path)
+    trained, option = looking.length(own.settings)
+    told = report(name, found, args.seq_length or trained, found.loss, option)
+    if args.units is None:
+        return told, None
+    decided = own.kind.decisions(own.file, own.data, args.units)
+    return told, Extra("steps.html", decisions_shown.shown(decided), decisions_shown.page(name, decided))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -116,10 +161,10 @@ def _check(args: argparse.Namespace) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is {value}; expected a whole number from 1")
 
 
-def _show(reports: list[Any], units: Any, args: argparse.Namespace) -> None:
+def _show(reports: list[Any], extra: Extra | None, args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from backtime.insight import page, pictures, terminal, units_shown
+    from backtime.insight import page, pictures, terminal
 
     console = Console(highlight=False)
     if args.quiet:
@@ -138,10 +183,10 @@ def _show(reports: list[Any], units: Any, args: argparse.Namespace) -> None:
         "flow.svg": pictures.drawn(figure, "svg"),
         "flow.html": page.page(reports).encode(),
     }
-    if units is not None:
-        files["units.html"] = units_shown.page(reports[0].name, units).encode()
+    if extra is not None:
+        files[extra.file] = extra.page.encode()
         if not args.quiet:
-            console.print(units_shown.shown(units))
+            console.print(extra.shown)
     for file, content in files.items():
         with atomic_write(out / file) as target:
             target.write(content)

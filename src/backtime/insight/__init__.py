@@ -2,7 +2,7 @@
 
 - ``paths``, ``Derivation``  every path of backpropagation, in signs and numbers
 - ``Network``                the network that is derived; ``read_network`` takes one from a file
-- ``flow``, ``Flow``         how the gradient of a model's loss travels, by layer and lag: docs/flow.md
+- ``flow``, ``flow_of``, ``Flow``  how the gradient of a model's loss travels, by layer and lag: docs/flow.md
 - ``judge``, ``Verdict``     what is wrong with it, in words, and what to try
 - ``lyapunov``, ``fixed_points``  of a layer's states
 - ``text_report``, ``latex_document``, ``draw``, ``write_pictures``  a derivation to read and to look at
@@ -21,7 +21,7 @@ from backtime.insight.report import text_report
 
 if TYPE_CHECKING:
     from backtime.insight.exponents import lyapunov
-    from backtime.insight.gradient import flow
+    from backtime.insight.gradient import flow, flow_of
     from backtime.insight.measures import Flow
     from backtime.insight.stationary import FixedPoint, fixed_points
     from backtime.insight.verdict import Verdict, judge
@@ -35,6 +35,7 @@ __all__ = [
     "draw",
     "fixed_points",
     "flow",
+    "flow_of",
     "judge",
     "latex_document",
     "lyapunov",
@@ -46,6 +47,7 @@ __all__ = [
 
 _WITH_TORCH = {
     "flow": "gradient",
+    "flow_of": "gradient",
     "Flow": "measures",
     "judge": "verdict",
     "Verdict": "verdict",

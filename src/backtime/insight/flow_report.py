@@ -19,19 +19,33 @@ class Report:
     flow: Flow
     verdict: Verdict
     seq_length: int | None  # what the model was trained with, where that is known
+    mean_loss: float  # of what one answer costs: a symbol, a word, a sequence
+    length_option: str  # of ``train`` that says how far back it learns; empty where sequences are whole
+
+    @property
+    def recommended(self) -> int | None:
+        """For ``length_option``; None where no value will do, or there is no such option."""
+        return self.verdict.seq_length if self.length_option else None
 
     def to_json(self) -> dict[str, Any]:
         """Everything; -inf, infinity and NaN are null. Norms are log10."""
         found: dict[str, Any] = {"model": self.name, "trained_with_seq_length": self.seq_length}
-        found |= {"verdict": plain(self.verdict), **plain(self.flow)}
+        found |= {"length_option": self.length_option, "verdict": plain(self.verdict), **plain(self.flow)}
         for own, level in zip(found["levels"], self.flow.levels, strict=True):
             own |= {"half": level.half, "percent": level.percent}
         return found
 
 
-def report(name: str, flow: Flow, seq_length: int | None = None) -> Report:
-    """Judge a flow."""
-    return Report(name, flow, judge(flow, seq_length), seq_length)
+def report(
+    name: str,
+    flow: Flow,
+    seq_length: int | None = None,
+    mean_loss: float | None = None,
+    length_option: str = "--seq-length",
+) -> Report:
+    """Judge a flow. Without ``mean_loss`` its loss is a sum over steps and sequences."""
+    mean = flow.loss / max(flow.losses * flow.sequences, 1) if mean_loss is None else mean_loss
+    return Report(name, flow, judge(flow, seq_length), seq_length, mean, length_option)
 
 
 def plain(value: Any) -> Any:

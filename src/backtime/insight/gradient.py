@@ -1,7 +1,7 @@
 """``flow``: the gradient through time of the recurrent layers inside any PyTorch model, exactly."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from backtime.errors import UsageError
 from backtime.insight import gates
 from backtime.insight.levels import Level
 from backtime.insight.measures import QUANTILES, Floats, Flow, LevelFlow, Parameter, Spectrum, Truncation
-from backtime.insight.recording import Loss, Recording, record
+from backtime.insight.recording import Loss, Recording, random_loss, record
 from backtime.insight.spectra import spectrum
 from backtime.insight.stacks import Stack, full_gradients, injected, run_layers, turn
 from backtime.insight.through_time import Travelled, travel
@@ -48,10 +48,30 @@ def flow(
 
     Raises ``UsageError`` when the module has no recurrent layer, or the loss depends on none.
     """
+    inputs = batch if type(batch) is tuple else (batch,)
+
+    def compute() -> Any:
+        output = module(*inputs, **(kwargs or {}))
+        return random_loss(output, seed) if loss is None else loss(output)
+
+    return flow_of(module, compute, lags=lags, contributions=contributions, spectra=spectra)
+
+
+def flow_of(
+    module: nn.Module,
+    compute: Callable[[], Any],
+    *,
+    lags: int | None = None,
+    contributions: bool = True,
+    spectra: bool = False,
+) -> Flow:
+    """``flow`` where the loss is computed otherwise than by one call of ``module``.
+
+    ``compute()`` calls ``module`` or parts of it and gives the loss: a step of somebody's own training loop.
+    """
     if lags is not None and lags < 1:
         raise UsageError(f"lags is {lags}; expected a whole number from 1")
-    inputs = batch if type(batch) is tuple else (batch,)
-    calls, value = record(module, inputs, kwargs or {}, loss, seed)
+    calls, value = record(module, compute)
     levels: list[LevelFlow] = []
     pieces: list[_Piece] = []
     spectrums: list[Spectrum] = []

@@ -65,8 +65,8 @@ def _verdict(own: Report) -> str:
         )
     if not own.verdict.findings:
         rows.append(f"<li>{html.escape(own.verdict.line)}</li>")
-    if own.verdict.seq_length:
-        rows.append(f"<li>recommended: <code>--seq-length {own.verdict.seq_length}</code></li>")
+    if own.recommended:
+        rows.append(f"<li>recommended: <code>{own.length_option} {own.recommended}</code></li>")
     return "".join(rows) + "</ul>"
 
 
@@ -175,7 +175,7 @@ def _truncation(reports: list[Report]) -> Any:
                 line={"dash": dash},
                 mode="lines+markers",
             )
-        for n, text in ((own.verdict.seq_length, "recommended"), (own.seq_length, "trained with")):
+        for n, text in ((own.recommended, "recommended"), (own.seq_length, "trained with")):
             if n:
                 line = {"dash": "dot", "color": "grey"}
                 figure.add_vline(

@@ -114,11 +114,11 @@ def _truncation(axes: Any, reports: list[Report]) -> None:
             linewidth=1,
             label=_label(own, "every loss goes back n steps", reports),
         )
-        if own.verdict.seq_length:
-            axes.axvline(own.verdict.seq_length, color=COLORS[color], alpha=0.5)
+        if own.recommended:
+            axes.axvline(own.recommended, color=COLORS[color], alpha=0.5)
             axes.annotate(
-                f"recommended: {own.verdict.seq_length}",
-                (own.verdict.seq_length, 0.02),
+                f"recommended: {own.recommended}",
+                (own.recommended, 0.02),
                 xycoords=("data", "axes fraction"),
                 fontsize=8,
                 color=COLORS[color],
@@ -142,7 +142,11 @@ def _truncation(axes: Any, reports: list[Report]) -> None:
     lengths = reports[0].flow.truncation.lengths if reports[0].flow.truncation else [1]
     ticks = [n for n in lengths if n & (n - 1) == 0]
     axes.set_xticks(ticks, [str(n) for n in ticks])
-    axes.set_title("What --seq-length n keeps of the gradient's direction", fontsize=10, loc="left")
+    axes.set_title(
+        f"What {reports[0].length_option or 'truncation at'} n keeps of the gradient's direction",
+        fontsize=10,
+        loc="left",
+    )
     axes.set_xlabel("n steps")
     axes.set_ylabel("cosine with the whole gradient")
     axes.legend(fontsize=8, frameon=False, loc="upper left")

@@ -1,6 +1,6 @@
 """What the recurrent layers of a model did with a batch, and the gradient that the loss hands them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,10 +32,8 @@ class Recording:
     dlast: list[Tensor | None] = field(default_factory=list)
 
 
-def record(
-    module: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], loss: Loss | None, seed: int
-) -> tuple[list[Recording], float]:
-    """Run ``module`` in eval mode; its recurrent layers' calls, in order, and the loss.
+def record(module: nn.Module, compute: Callable[[], Any]) -> tuple[list[Recording], float]:
+    """Let ``compute`` run ``module`` in eval mode; its recurrent layers' calls, in order, and the loss.
 
     Raises ``UsageError`` when there is no recurrent layer, or the loss does not depend on one.
     """
@@ -53,8 +51,7 @@ def record(
         for name, layer in layers.items():
             hook = _remember(calls, name)
             stack.callback(layer.register_forward_hook(hook, with_kwargs=True).remove)
-        output = module(*inputs, **kwargs)
-        error = _random_loss(output, seed) if loss is None else _summed(loss(output))
+        error = _summed(compute())
         _fill_in(calls, error)
     return calls, float(error.detach())
 
@@ -161,7 +158,7 @@ def _summed(loss: Any) -> Tensor:
     return loss.sum()
 
 
-def _random_loss(output: Any, seed: int) -> Tensor:
+def random_loss(output: Any, seed: int) -> Tensor:
     """The output times signs drawn at random: every direction is asked alike."""
     first = output
     while isinstance(first, tuple | list) and not isinstance(first, PackedSequence):

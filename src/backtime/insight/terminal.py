@@ -77,7 +77,7 @@ def layers(reports: list[Report]) -> Table:
 def truncation(reports: list[Report]) -> Table:
     """Cosine of the truncated with the whole gradient, by sequence length."""
     table = Table(
-        title="gradient kept with --seq-length n (cosine with the whole)",
+        title=f"gradient kept with {reports[0].length_option or 'truncation at'} n (cosine with the whole)",
         title_justify="left",
         box=SIMPLE,
         padding=(0, 1, 0, 0),
@@ -107,15 +107,8 @@ def _title(report: Report) -> Text:
     well = report.verdict.illnesses == [HEALTHY]
     text = Text(f"{report.name}: ", style="bold")
     text.append(", ".join(report.verdict.illnesses), style="bold green" if well else "bold red")
-    text.append(
-        f"   (T = {flow.steps}, B = {flow.sequences}, mean loss {_mean_loss(report):.4g})", style="dim"
-    )
+    text.append(f"   (T = {flow.steps}, B = {flow.sequences}, mean loss {report.mean_loss:.4g})", style="dim")
     return text
-
-
-def _mean_loss(report: Report) -> float:
-    flow = report.flow
-    return flow.loss / max(flow.losses * flow.sequences, 1)
 
 
 def _findings(report: Report) -> list[Text]:
@@ -125,13 +118,13 @@ def _findings(report: Report) -> list[Text]:
         lines += [Text(f"    try {one.option}: {one.text}", style="cyan") for one in own.advice]
     if not lines:
         lines.append(Text(f"  {report.verdict.line}"))
-    n = report.verdict.seq_length
+    n, option = report.recommended, report.length_option
+    if not option:
+        return lines
     if n is not None:
-        lines.append(
-            Text(f"  recommended: --seq-length {n} (keeps 99 % of the gradient's direction)", "cyan")
-        )
+        lines.append(Text(f"  recommended: {option} {n} (keeps 99 % of the gradient's direction)", "cyan"))
     elif report.flow.truncation is not None and report.verdict.illnesses == [HEALTHY]:
-        text = f"  no --seq-length up to {report.flow.steps} keeps 99 % of the gradient: take more --steps"
+        text = f"  no {option} up to {report.flow.steps} keeps 99 % of the gradient: take more --steps"
         lines.append(Text(text, "cyan"))
     return lines
 

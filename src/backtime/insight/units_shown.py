@@ -42,13 +42,22 @@ def page(name: str, found: Units) -> str:
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
+def terminal_style(value: float) -> str:
+    """Of a value from -1, blue, to 1, red."""
+    rest = 255 - round(170 * abs(value))
+    return "black on " + (f"rgb(255,{rest},{rest})" if value > 0 else f"rgb({rest},{rest},255)")
+
+
+def css_color(value: float) -> str:
+    """The same for a page."""
+    return f"rgba({'200,30,30' if value > 0 else '30,60,200'},{abs(value) * 0.7:.2f})"
+
+
 def _coloured(found: Units, unit: Unit) -> Text:
     text = Text(f"\nunit {unit.number}, {unit.follows} ({unit.correlation:+.2f})\n", style="bold")
     lines = 0
     for symbol, value in zip(found.symbols, shade(unit.values), strict=True):
-        rest = 255 - round(170 * abs(value))
-        color = f"rgb(255,{rest},{rest})" if value > 0 else f"rgb({rest},{rest},255)"
-        text.append(symbol, style=f"black on {color}")
+        text.append(symbol, style=terminal_style(value))
         lines += symbol == "\n"
         if lines == ROWS:
             break
@@ -58,9 +67,7 @@ def _coloured(found: Units, unit: Unit) -> Text:
 def _block(found: Units, unit: Unit) -> str:
     spans = []
     for symbol, value, after in zip(found.symbols, shade(unit.values), found.following, strict=True):
-        color = f"rgba({'200,30,30' if value > 0 else '30,60,200'},{abs(value) * 0.7:.2f})"
         told = "next: " + ", ".join(f"{other!r} {share:.0%}" for other, share in after)
-        spans.append(
-            f'<span style="background:{color}" title="{html.escape(told)}">{html.escape(symbol)}</span>'
-        )
+        style = f"background:{css_color(value)}"
+        spans.append(f'<span style="{style}" title="{html.escape(told)}">{html.escape(symbol)}</span>')
     return f"<h2>unit {unit.number}: {unit.follows} ({unit.correlation:+.2f})</h2><pre>{''.join(spans)}</pre>"

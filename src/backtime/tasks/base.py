@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.runtime.predictor import Predictor
 from backtime.training.metrics import Metric
 from backtime.training.settings import Settings
 
 if TYPE_CHECKING:
+    from backtime.insight.decisions import Decision
     from backtime.training.task import Task
 
 Tell = Callable[[str], None]  # shows the user a line
@@ -81,3 +83,10 @@ class TaskKind(Protocol):
 
     def predictor(self, model: ModelFile) -> Predictor:
         """The model in use. With ``sampling`` it is a ``Writer``."""
+
+    def decisions(self, model: ModelFile, source: Path, count: int) -> list[Decision]:
+        """Which steps decided, for the first ``count`` sequences of data: ``backtime flow --units``.
+
+        Raises ``UsageError`` where no single answer is given about a sequence.
+        """
+        raise UsageError(f"--units is for texts, tags and labels; {self.name} gives no single answer")

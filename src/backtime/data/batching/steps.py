@@ -103,6 +103,12 @@ class Encoder(NamedTuple):
         rows = (packed.rows.astype(np.float32) - self.scale.mean) / self.scale.deviation
         return Packed(rows, packed.batch_sizes)
 
+    def names(self, example: Example) -> list[str]:
+        """What stands at each step, for people: its symbol, or its number from 1."""
+        if self.symbols is not None:
+            return self._split(example)
+        return [str(step) for step in range(1, len(example.content) + 1)]
+
     def _split(self, example: Example) -> list[str]:
         found = symbols_of(example.content, self.level)
         if not found:
