@@ -20,6 +20,7 @@ from backtime.insight.truncated import TruncatedSums
 from backtime.nn.types import States
 
 SMALL, LARGE = 1e-6, 1e6  # norms beyond these are brought back to 1: squares stay far from float32's ends
+SAFE = 1e-15  # norms between this and its inverse come out right in float32, squares and all
 NEGLIGIBLE = 1e-30  # a row scaled by less adds nothing to a weight's gradient but denormal numbers
 
 
@@ -128,7 +129,7 @@ class _Journey:
         step, (dh, *rest) = self.steps[n], self.state[n]
         if above is not None:
             dh = dh + above
-        norms = torch.linalg.vector_norm(dh, dim=-1, dtype=torch.float64).log() + self.log_scale  # (B, N)
+        norms = _norms(dh).log() + self.log_scale  # (B, N)
         t = torch.arange(losses[0], losses[1] + 1, device=dh.device)
         self.log_norm[n][t - s, t - self.first] = norms.T
         entered = step.enter(s, (dh, *rest))
@@ -175,7 +176,7 @@ class _Journey:
 
     def _rescale(self) -> None:
         """Bring rows back to norm 1 where one has left the middle of the number line."""
-        largest = [torch.linalg.vector_norm(part, torch.inf, -1) for own in self.state for part in own]
+        largest = [part.abs().amax(-1) for own in self.state for part in own]  # the infinity norm is slower
         sizes = torch.stack(largest).amax(0)  # (B, N)
         if bool(((sizes < SMALL) & (sizes > 0) | (sizes > LARGE)).any()):
             usable = torch.isfinite(sizes) & (sizes > 0)
@@ -193,6 +194,16 @@ def _with_losses(inject: list[States], T: int) -> tuple[int, int]:
             some |= (part != 0).flatten(1).any(1)
     steps = some.nonzero().flatten().tolist()
     return (steps[0], steps[-1]) if steps else (0, T - 1)
+
+
+def _norms(rows: Tensor) -> Tensor:
+    """Of the last axis, float64. Sums in the rows' own type are quicker, where no square leaves its range."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1)
+    least, most = torch.aminmax(norms)
+    if SAFE < float(least) and float(most) < 1 / SAFE:
+        return norms.double()
+    norms = torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64)
+    return norms
 
 
 def _line_share(line: Tensor, rest: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from backtime.training.task import Task
 
-WITHOUT = {"valid_file": None, "device": "cpu"}  # of a run's settings: all data are looked at, here
+WITHOUT: dict[str, Any] = {"valid_file": None, "device": "cpu"}  # of a run's settings: all data are looked at, here
 
 
 class Subject(NamedTuple):
@@ -44,7 +44,7 @@ def subject(path: Path, data: Path | None, batch_size: int) -> Subject:
     chosen = {**run["settings"], **kind.fixed_by(file)} if run else kind.fixed_by(file)
     settings = kind.settings.from_json({**kind.settings().to_json(), **chosen})
     known = {field.name for field in dataclasses.fields(settings)}
-    others = {name: value for name, value in WITHOUT.items() if name in known}
+    others: dict[str, Any] = {name: value for name, value in WITHOUT.items() if name in known}
     return Subject(file, kind, dataclasses.replace(settings, batch_size=batch_size, **others), source)
 
 
@@ -56,7 +56,7 @@ def task_of(own: Subject, folder: Path) -> Task:
 
 def batch_loss(task: Task) -> torch.Tensor:
     """The mean loss of the first batch, with its graph."""
-    loss: Any = task.loss(0, 0, task.initial_state())[0]
+    loss, _, _ = task.loss(0, 0, task.initial_state())
     return loss
 
 
@@ -64,5 +64,6 @@ def length(settings: Settings) -> tuple[int | None, str]:
     """How far back the task learns, in steps, and the option that says so; None where sequences are whole."""
     for name in ("seq_length", "lookback"):
         if hasattr(settings, name):
-            return getattr(settings, name), flag(name)
+            value: int = getattr(settings, name)
+            return value, flag(name)
     return None, ""
