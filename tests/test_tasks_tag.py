@@ -144,7 +144,7 @@ def test_predicts_as_it_comes_and_without_torch(data: Path) -> None:
         ("", [], "bad.conll has no sentences to train on; expected words and their tags"),
         ("a X\nb Y\n\nc Z\n", ["--validation-fraction", 0.5],
          "bad.conll line 4: the tag 'Z' was not in training; expected one of X, Y"),
-        ("a X\nb Y\n", ["--valid-file", "gone"], "cannot read gone: No such file or directory"),
+        ("a X\nb Y\n", ["--valid-file", "gone"], "/gone: No such file or directory"),
         ("a X\nb Y\n", ["--valid-file", "some.conll"], "some.conll line 1: the tag 'B-"),
         ("a X\nb Y\n", ["--dropout", 1], "--dropout is 1.0; expected 0 or more and less than 1"),
     ],

@@ -200,7 +200,7 @@ def _norms(rows: Tensor) -> Tensor:
     """Of the last axis, float64. Sums in the rows' own type are quicker, where no square leaves its range."""
     norms: Tensor = torch.linalg.vector_norm(rows, dim=-1)
     least, most = torch.aminmax(norms)
-    if SAFE < float(least) and float(most) < 1 / SAFE:
+    if float(least) > SAFE and float(most) < 1 / SAFE:
         return norms.double()
     norms = torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64)
     return norms

@@ -161,10 +161,13 @@ def _vanishing(flow: Flow) -> list[Finding]:
     advice: list[Advice] = []
     gate = level.gates.get(OPEN_IS_WELL.get(level.cell, ""))
     if gate is not None and gate.closed.mean() > 0.5:
+        if level.cell == "lstm":
+            advice.append(Advice("forget gates that begin open", "--forget-bias 1"))
         name = {"lstm": "forget", "gru": "update"}[level.cell]
         text += f" The {name} gate is shut in {gate.closed.mean():.0%} of units and steps."
     if level.cell == "rnn":
         advice.append(Advice("a cell with a straight line through time", "--cell lstm"))
+        advice.append(Advice("recurrent weights that keep lengths", "--init orthogonal"))
     else:
         other = "gru" if level.cell == "lstm" else "lstm"
         advice.append(Advice("another cell, whose gates start half open", f"--cell {other}"))

@@ -13,11 +13,12 @@ from backtime.kernels import GATES
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
-from backtime.models.recurrent import ACTIVATIONS, CELLS, MOST_LAYERS, Shapes
+from backtime.models.recurrent import ACTIVATIONS, CELLS, INITS, MOST_LAYERS, Shapes
 from backtime.models.tagger_config import TaggerConfig
 
 __all__ = [
-    "ACTIVATIONS", "CELLS", "MOST_LAYERS", "NETWORKS", "Config", "LanguageConfig", "Shapes", "read_config",
+    "ACTIVATIONS", "CELLS", "INITS", "MOST_LAYERS", "NETWORKS", "Config", "LanguageConfig", "Shapes",
+    "read_config",
 ]  # fmt: skip
 
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value

@@ -10,6 +10,7 @@ from backtime.kernels import GATES
 
 CELLS = ("rnn", "gru", "lstm")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+INITS = ("torch", "orthogonal", "identity", "xavier")  # see ``models.initial``
 MOST_LAYERS = 1000  # so that a table of the tensors has an end, whatever a damaged file says
 Shapes = dict[str, tuple[int, ...]]
 

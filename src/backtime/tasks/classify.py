@@ -132,7 +132,7 @@ class ClassifyTask(Task):
         return self.network
 
     def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
-        """Mean loss of a batch of examples, nats an example; the count is that of their steps."""
+        """Mean loss of a batch of examples, nats an example."""
         import torch
 
         from backtime.training.devices import tensors
@@ -145,7 +145,7 @@ class ClassifyTask(Task):
         rows, labels = tensors((read, own.labels[chosen]), self.network)
         every = self.settings.recurrence == "hidden"
         loss = self.network.loss(rows, torch.from_numpy(packed.batch_sizes), labels, every)
-        return loss, None, len(rows)
+        return loss, None, len(rows) if every else len(labels)
 
     def validate(self) -> dict[str, float]:
         """The metrics on the examples that are held out."""

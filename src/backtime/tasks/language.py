@@ -74,6 +74,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 50,
         "validation_fraction": 0.05,
     },
+    # the small network of Zaremba, Sutskever and Vinyals (arXiv 1409.2329), for words
+    "zaremba-small": {
+        "level": "word",
+        "cell": "lstm",
+        "hidden_size": 200,
+        "layers": 2,
+        "embedding_size": 200,
+        "seq_length": 20,
+        "batch_size": 20,
+        "init_range": 0.1,
+        "optimizer": "sgd",
+        "lr": 1.0,
+        "lr_decay": 0.5,
+        "lr_decay_after": 4,
+        "grad_clip": 5.0,
+        "loss_sum_over_time": True,
+        "epochs": 13,
+    },
     # under 1.55 nats a character on the tiny Shakespeare text within ten minutes on two cores
     "shakespeare": {
         "cell": "lstm",
@@ -96,6 +114,7 @@ examples:
   backtime train                                     the default corpus and network
   backtime train book.txt --preset demo              a small model in about four minutes
   backtime train book.txt --cell gru --hidden-size 512 --dropout 0.3 --minutes 60
+  backtime train --train-file train.txt --valid-file valid.txt --test-file test.txt --preset zaremba-small
   backtime train --resume runs/book-gru-1 --epochs 30"""
 
 
@@ -103,6 +122,13 @@ examples:
 class LanguageSettings(RecurrentSettings):
     """A run that learns a text."""
 
+    train_file: str | None = described(
+        None, "text to train on, in place of DATA; all of it, with --valid-file", group=DATA
+    )
+    valid_file: str | None = described(None, "text to validate on, in place of a share of DATA", group=DATA)
+    test_file: str | None = described(
+        None, "text that the best model is measured on when the run ends", group=DATA
+    )
     level: str = described("char", "what a symbol is", group=DATA, choices=LEVELS)
     vocabulary_size: int = described(WORDS, "word level: number of words kept", group=DATA, least=1)
     embedding_size: int = described(
@@ -170,11 +196,13 @@ class Text:
     tokens: TokenFile
     vocabulary: Vocabulary
     files: str = ""  # which ones of a folder, for people
+    held_out: TokenFile | None = None  # of a validation file
 
     @property
     def fingerprint(self) -> str:
         """Of the tokens."""
-        return self.tokens.fingerprint
+        own = self.tokens.fingerprint
+        return f"{own} {self.held_out.fingerprint}" if self.held_out else own
 
     @property
     def encoding(self) -> dict[str, Any]:
@@ -184,6 +212,8 @@ class Text:
     def describe(self) -> str:
         """Tokens and symbols, the files that they are from, and how many are unknown words."""
         sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols{self.files}"
+        if self.held_out:
+            sizes += f", {len(self.held_out):,} to validate on"
         return f"{sizes}, {self.unknown:.1%} of them {UNKNOWN}" if self.unknown else sizes
 
     @cached_property
@@ -201,10 +231,10 @@ class LanguageTask(Task):
     def __init__(self, model: LanguageModel, data: Text, settings: LanguageSettings) -> None:
         """Split the text and lay the streams out."""
         self.network, self.data, self.settings = model, data, settings
-        training, held_out = split(data.tokens, settings.validation_fraction)
+        training, held_out = split(data.tokens, 0.0 if data.held_out else settings.validation_fraction)
         self.streams = Streams(training, settings.batch_size, settings.seq_length)
-        self.held_out = held_out if len(held_out) else None
-        if self.held_out is not None and len(self.held_out) < 2:
+        self.held_out: TokenRow | None = data.held_out or (held_out if len(held_out) else None)
+        if data.held_out is None and self.held_out is not None and len(self.held_out) < 2:
             raise UsageError(
                 f"--validation-fraction {settings.validation_fraction} leaves 1 token to validate on; "
                 "expected 0 or at least 2 tokens: raise it"
@@ -221,7 +251,7 @@ class LanguageTask(Task):
 
     def initial_state(self) -> Carried:
         """Zeros for each stream."""
-        return self.model.initial_state(self.settings.batch_size)
+        return self.model.initial_state(len(self.streams.columns))
 
     def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
         """Mean loss of a chunk of the training part, nats a token; every epoch reads the same chunks."""
@@ -275,10 +305,13 @@ class LanguageKind(TaskKind):
     ) -> Text:
         """The text as numbers, in ``tokens.bin`` of the folder; of a lost text those that are there."""
         known = None if encoding is None else Vocabulary.from_json(encoding.get("vocabulary"))
+        if settings.train_file and source:
+            raise UsageError(f"--train-file {settings.train_file} beside DATA {source}; expected one of them")
+        source = Path(settings.train_file) if settings.train_file else source
         if known and not (source and source.exists()) and (kept := kept_tokens(folder, known)):
             if source:
                 tell(f"{source} is gone; going on with its tokens in the run folder")
-            return Text(kept, known)
+            return Text(kept, known, held_out=_held_out(settings, folder, known))
         size = settings.vocabulary_size
         tokens, vocabulary = prepare_corpus(
             source, folder, settings.level, size, known, progress=_reading(tell)
@@ -286,7 +319,10 @@ class LanguageKind(TaskKind):
         files = ""
         if source and source.is_dir():
             files = " from " + find_corpus(source, settings.level, folder).describe()
-        name, text = str(source or "the text"), Text(tokens, vocabulary, files)
+        held_out = _held_out(settings, folder, vocabulary)
+        if settings.test_file and known is None:  # said now, not when the training has ended
+            find_corpus(settings.test_file, vocabulary.level)
+        name, text = str(source or "the text"), Text(tokens, vocabulary, files, held_out)
         if tokens.is_constant():
             symbol = shown(vocabulary.symbols[int(tokens[:1][0])])
             raise UsageError(f"{name} is {symbol} again and again; expected a text with something to learn")
@@ -384,6 +420,19 @@ def warn_of_unknown(share: float, name: str) -> None:
         warnings.warn(
             f"{words}: the loss of such a text is low for that reason alone", DataWarning, stacklevel=3
         )
+
+
+def _held_out(settings: LanguageSettings, folder: Path, vocabulary: Vocabulary) -> TokenFile | None:
+    """The tokens of the validation file, in a folder of their own."""
+    if settings.valid_file is None:
+        return None
+    source, place = Path(settings.valid_file), folder / "valid"
+    if not source.exists() and (kept := kept_tokens(place, vocabulary)):
+        return kept
+    tokens, _ = prepare_corpus(source, place, vocabulary=vocabulary)
+    if len(tokens) < 2:
+        raise UsageError(f"{source} has {len(tokens)} token; expected at least 2: one to predict another")
+    return tokens
 
 
 def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from backtime.training.task import Task
 
-WITHOUT: dict[str, Any] = {"valid_file": None, "device": "cpu"}  # of a run's settings: all data are looked at, here
+WITHOUT: dict[str, Any] = {
+    "valid_file": None,
+    "device": "cpu",
+}  # of a run's settings: all data are looked at, here
 
 
 class Subject(NamedTuple):

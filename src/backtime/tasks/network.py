@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backtime.errors import UsageError
 from backtime.fields import described
-from backtime.models.config import ACTIVATIONS, CELLS, MOST_LAYERS
+from backtime.models.config import ACTIVATIONS, CELLS, INITS, MOST_LAYERS
 from backtime.training.settings import NETWORK, Settings
 
 
@@ -32,6 +32,14 @@ class RecurrentSettings(Settings):
         below=1,
     )
 
+    init: str = described("torch", "how recurrent weights begin", group=NETWORK, choices=INITS)
+    init_range: float | None = described(
+        None, "draw all weights from U(-X, X) (default: as torch.nn does)", group=NETWORK, above=0
+    )
+    forget_bias: float | None = described(
+        None, "lstm: what the forget gate's bias begins with (default: as torch.nn does)", group=NETWORK
+    )
+
     def __post_init__(self) -> None:
         """Check what means something only together."""
         super().__post_init__()
@@ -39,6 +47,14 @@ class RecurrentSettings(Settings):
             raise UsageError(f"--activation {self.activation} with --cell {self.cell}; expected --cell rnn")
         if not self.reset_after and self.cell != "gru":
             raise UsageError(f"--reset-before with --cell {self.cell}; expected --cell gru")
+        if self.forget_bias is not None and self.cell != "lstm":
+            raise UsageError(
+                f"--forget-bias {self.forget_bias:g} with --cell {self.cell}; expected --cell lstm"
+            )
+        if self.init != "torch" and self.init_range is not None:
+            raise UsageError(
+                f"--init {self.init} with --init-range {self.init_range:g}; expected one of them"
+            )
 
     @property
     def label(self) -> str:

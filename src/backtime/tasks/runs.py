@@ -1,6 +1,8 @@
 """``backtime train`` from its options to its last line: a new run, or one that goes on, of any task."""
 
+import dataclasses
 import random
+import tempfile
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +14,14 @@ import torch
 from backtime.errors import UsageError
 from backtime.fields import flag
 from backtime.models.file import ModelFile, read_model
+from backtime.models.initial import initialise
 from backtime.tasks import DEFAULT, find
-from backtime.tasks.base import Data, TaskKind
+from backtime.tasks.base import Data, Scores, TaskKind
+from backtime.tasks.network import RecurrentSettings
 from backtime.tasks.same_data import STDIN, same_data, spooled
 from backtime.tasks.summary import print_summary
-from backtime.training import loop, saving
+from backtime.tasks.together import placed, placed_again
+from backtime.training import distributed, loop, saving
 from backtime.training.curves import draw_curves
 from backtime.training.progress import Progress, choose_progress
 from backtime.training.run import Run
@@ -24,6 +29,8 @@ from backtime.training.run_folder import RunFolder
 from backtime.training.settings import Settings
 from backtime.training.signals import StopSignals
 from backtime.version import __version__
+
+FILES = ("train_file", "valid_file", "test_file")  # settings that are paths: kept as a resume finds them
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,13 @@ def train(request: Request) -> int:
     Until its first save is on the disk the run does not exist: what goes wrong before leaves no folder
     behind.
     """
+    if distributed.restarted() and request.out and (request.out / "config.json").is_file():
+        return resume(request.out, dataclasses.replace(request, given={}, preset={}))
+    with placed(request) as own:
+        return _train(own)
+
+
+def _train(request: Request) -> int:
     kind = find(request.task or DEFAULT)
     if not (request.data or kind.default_data):
         raise UsageError(f"--task {kind.name} needs DATA: {kind.data}")
@@ -64,6 +78,11 @@ def train(request: Request) -> int:
 
 def resume(path: Path, request: Request) -> int:
     """Go on with the run in ``path``, exactly from its last save; returns as ``train`` does."""
+    with placed_again(path, request) as own:
+        return _resume(*own)
+
+
+def _resume(path: Path, request: Request) -> int:
     with StopSignals() as signals, closing(RunFolder.open(path)) as folder:
         signals.release()
         config = folder.config()
@@ -106,6 +125,8 @@ def make_run(
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
     task = kind.build(data, settings, start)
+    if start is None and isinstance(settings, RecurrentSettings):
+        initialise(task.model, settings.init, settings.init_range, settings.forget_bias)
     return Run(task, settings, folder, progress, signals)
 
 
@@ -126,13 +147,17 @@ def _settings(kind: TaskKind, request: Request, start: ModelFile | None) -> Sett
             raise UsageError(
                 f"{flag(name)} {value} conflicts with {fixed[name]} of --init-from {request.init_from}"
             )
-    return kind.settings(**{**request.preset, **request.given, **fixed})
+    files = {
+        name: str(Path(value).resolve()) for name, value in request.given.items() if name in FILES and value
+    }
+    return kind.settings(**{**request.preset, **request.given, **fixed, **files})
 
 
 def _claim(kind: TaskKind, request: Request, settings: Settings) -> RunFolder:
     if request.out:
         return RunFolder.create(request.out)
-    name = request.data.resolve().stem if request.data else kind.default_data
+    named = request.data or request.given.get("train_file")
+    name = Path(named).resolve().stem if named else kind.default_data
     if request.data == STDIN:
         name = "stdin"
     return RunFolder.create_next(Path("runs"), f"{'-'.join(name.split())}-{settings.label}")
@@ -188,10 +213,20 @@ def _finish(kind: TaskKind, run: Run, request: Request) -> int:
         progress.stop()
     if problem := draw_curves(folder.metrics(), folder.path, run.task.metrics):
         progress.note(problem)
-    print_summary(run, _next_verb(kind), reason, request.quiet, request.as_json)
+    print_summary(run, _next_verb(kind), reason, request.quiet, request.as_json, _tested(kind, run))
     if reason == "output" and progress.lost:
         raise progress.lost  # the command line knows what to say of it, and where
     return 128 + signals.received if reason == "interrupt" and signals.received else 0
+
+
+def _tested(kind: TaskKind, run: Run) -> Scores:
+    """The scores of the best model on the test file; empty where none is named."""
+    source = getattr(run.settings, "test_file", None)
+    if source is None or not run.folder.best_model.is_file():
+        return {}
+    with tempfile.TemporaryDirectory(prefix="backtime-") as place:
+        model = read_model(run.folder.best_model)
+        return kind.evaluate(model, Path(source), kind.evaluation(), Path(place))
 
 
 def _next_verb(kind: TaskKind) -> str:

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import torch
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from backtime.training import divergence, saving
 from backtime.training.carried import detached
@@ -56,7 +56,9 @@ def reason_to_stop(run: Run) -> str:
         "minutes": settings.minutes is not None and state.seconds >= 60 * settings.minutes,
         "patience": settings.patience is not None and state.stale >= settings.patience,
     }
-    return next((reason for reason, stop in reached.items() if stop), "")
+    codes = [code for code, stop in enumerate(reversed(reached.values()), 1) if stop]
+    code = run.group.agreed(max(codes, default=0))  # the first of the reasons has the largest
+    return ["", *reversed(reached)][code]
 
 
 def _advance(run: Run) -> None:
@@ -81,11 +83,12 @@ def _step(run: Run) -> None:
     set_rate(run.optimiser, learning_rate(run.settings, state, run.task.steps_per_epoch))
     run.model.train()
     run.optimiser.zero_grad()
-    loss, carried, count = run.task.loss(state.epoch, state.chunk, run.carried)
-    scaled = loss if run.task.gradient_scale == 1 else loss * run.task.gradient_scale
+    scaled, loss, carried, count = run.group.losses(state.epoch, state.chunk, run.carried)
+    if run.task.gradient_scale != 1:
+        scaled = scaled * run.task.gradient_scale
     scaled.backward()  # type: ignore[no-untyped-call]
     norm = _clip(run, loss)
-    run.pending.append((loss.detach(), norm, count))
+    run.pending.append((loss, norm, count))
     state.step += 1
     if run.watch_steps:
         run.fetch()  # before the weights change: a gradient that is not finite never reaches them
@@ -99,6 +102,8 @@ def _step(run: Run) -> None:
 
 def _clip(run: Run, loss: torch.Tensor) -> torch.Tensor:
     """Clip the gradient; returns the norm it had. One that is not finite must not reach the weights."""
+    if run.settings.clip_value:
+        clip_grad_value_(run.model.parameters(), run.settings.clip_value)
     limit = run.settings.grad_clip or math.inf
     try:
         return clip_grad_norm_(run.model.parameters(), limit, error_if_nonfinite=run.watch_steps)

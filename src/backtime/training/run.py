@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from backtime.training import divergence
+from backtime.training import distributed, divergence
 from backtime.training.optimisers import make_optimiser
 from backtime.training.progress import Progress
 from backtime.training.record import Record, make_record
@@ -31,6 +31,7 @@ class Run:
         self.task, self.model, self.settings = task, task.model, settings
         self.folder, self.progress, self.signals = folder, progress, signals
         self.main = task.metrics[0]
+        self.group = distributed.join(task, settings.seed)
         self.optimiser = make_optimiser(task.model.parameters(), settings)
         self.state = RunState(horizon=settings.epochs)
         self.carried: Carried = task.initial_state()
@@ -49,7 +50,7 @@ class Run:
         """By steps, or because so many minutes have passed."""
         most = self.settings.save_minutes
         late = most > 0 and self.state.seconds - self.saved_seconds >= 60 * most
-        return late or self.state.step % self.save_every == 0
+        return bool(self.group.agreed(late or self.state.step % self.save_every == 0))
 
     def tick(self) -> None:
         """Add the time since the last call to the run's."""

@@ -3,8 +3,6 @@
 import math
 import shutil
 
-import torch
-
 from backtime.errors import UsageError
 from backtime.files import atomic_write
 from backtime.training import checkpoint, divergence
@@ -33,15 +31,16 @@ def save(run: Run) -> None:
     run.tick()
     run.folder.sync_metrics()
     run.task.save_model(run.folder.last_model)
-    checkpoint.save(run.folder.state_file, run.model, run.optimiser, run.carried, run.state)
+    carried = run.group.whole(run.carried)
+    checkpoint.save(run.folder.state_file, run.model, run.optimiser, carried, run.state)
     run.saved_step, run.saved_seconds = run.state.step, run.state.seconds
 
 
 def read(run: Run) -> None:
     """Bring the run to where the last save found it; the folder stays as it is."""
-    run.state, run.carried = checkpoint.load(
-        run.folder.state_file, run.model, run.optimiser, run.task.initial_state()
-    )
+    form = run.group.whole(run.task.initial_state())
+    run.state, carried = checkpoint.load(run.folder.state_file, run.model, run.optimiser, form)
+    run.carried = run.group.own(carried)
     if run.state.chunk >= (steps := run.task.steps_per_epoch):
         raise UsageError(
             f"cannot resume from {run.folder.state_file}: step {run.state.chunk} of an epoch of {steps}"
@@ -139,6 +138,4 @@ def _next_loss(run: Run) -> float:
     state = run.state
     carried = run.carried if state.chunk else run.task.initial_state()
     run.model.eval()
-    with torch.no_grad():
-        loss, _, _ = run.task.loss(state.epoch, state.chunk, carried)
-    return loss.item()
+    return run.group.measured(state.epoch, state.chunk, carried)

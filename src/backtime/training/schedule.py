@@ -20,13 +20,15 @@ PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.5  # validations without progress before
 def learning_rate(settings: Settings, state: RunState, steps_per_epoch: int) -> float:
     """The rate of the step that comes next.
 
-    ``rate * warmup * shape * penalty``, where the warm-up rises linearly over ``settings.warmup`` steps,
-    the shape is the schedule's, and the penalty is what rollbacks after a divergence left of the rate.
+    ``rate * warmup * decay * shape * penalty``, where the warm-up rises linearly over ``settings.warmup``
+    steps, the decay is ``lr_decay`` for each epoch after ``lr_decay_after`` whole ones, the shape is the
+    schedule's, and the penalty is what rollbacks after a divergence left of the rate.
     The cosine falls over ``settings.epochs`` epochs as the run began with (``state.horizon``), whatever
     ``--max-steps``, ``--minutes`` or a resume make of its length.
     """
     warmup = min(1.0, (state.step + 1) / settings.warmup) if settings.warmup else 1.0
-    return settings.rate * warmup * _shape(settings, state, steps_per_epoch) * state.penalty
+    decay = settings.lr_decay ** max(0, state.epoch - settings.lr_decay_after + 1)
+    return settings.rate * warmup * decay * _shape(settings, state, steps_per_epoch) * state.penalty
 
 
 def _shape(settings: Settings, state: RunState, steps_per_epoch: int) -> float:

@@ -47,8 +47,15 @@ class Settings:
     lr: float | None = described(None, f"learning rate (default: {_RATES})", group=STEPS, above=0)
     weight_decay: float = described(0.0, "pull of the weights to zero", group=STEPS, least=0)
     grad_clip: float = described(5.0, "largest norm of the gradient; 0 does not clip", group=STEPS, least=0)
+    clip_value: float = described(
+        0.0, "largest value in the gradient, cut before its norm is; 0 does not cut", group=STEPS, least=0
+    )
     schedule: str = described("constant", "course of the learning rate", group=STEPS, choices=SCHEDULES)
     warmup: int = described(0, "steps in which the rate rises from zero", group=STEPS, least=0)
+    lr_decay: float = described(
+        1.0, "factor on the learning rate, for each epoch after --lr-decay-after", group=STEPS, above=0
+    )
+    lr_decay_after: int = described(0, "whole epochs before --lr-decay begins", group=STEPS, least=0)
 
     epochs: int = described(10, "passes through the data", group=LENGTH, least=1)
     minutes: float | None = described(None, "stop after X minutes of training", group=LENGTH, above=0)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from backtime.data.batching.share import own_records
 from backtime.errors import UsageError
 
 POOL = 50  # batches that are sorted together: few enough to mix epochs, enough for nearly equal lengths
@@ -25,6 +26,8 @@ class Buckets:
     ``batch(epoch, k)`` is the numbers of the records in batch ``k`` of an epoch, the longest first, so that
     they are in the order of packed rows; ``len()`` counts the batches of an epoch. Every record comes once
     an epoch. All batches have ``batch_size`` records, except one that takes what is left.
+
+    Where several processes train together, each gets its share of the batch.
 
     With ``shuffle=False``, for measuring, all epochs are the same and the records are sorted once.
 
@@ -59,7 +62,8 @@ class Buckets:
         if epoch != self._epoch:
             self._order, self._starts = self._arranged(epoch)
             self._epoch = epoch
-        return self._order[self._starts[k] : self._starts[k] + self.batch_size]  # one may be shorter
+        batch = self._order[self._starts[k] : self._starts[k] + self.batch_size]  # one may be shorter
+        return own_records(batch) if self.shuffle else batch
 
     def _arranged(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The records in the order of their batches, and where each batch starts."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backtime.data.batching.share import share
 from backtime.errors import UsageError
 
 Chunk = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -70,6 +71,8 @@ class Streams:
     divide by B, one more chunk of one step follows for the first r < B streams, shape (1, r): go on with the
     states of those (``state[:, :r]``).
 
+    Where several processes train together, each reads its ``columns`` of the streams: B over their number.
+
     ``targets_total`` counts the targets of all chunks. Raises ``UsageError`` when the text is too short.
     """
 
@@ -82,6 +85,7 @@ class Streams:
         if pairs < (1 if exact else batch_size * seq_length):
             raise UsageError(_too_short(tokens, batch_size, seq_length, exact))
         self.tokens, self.seq_length = tokens, seq_length
+        self.columns = range(batch_size) if exact else share().columns(batch_size)
         if exact:
             self.batch_size = min(batch_size, max(1, pairs // seq_length))
             self.steps, self.longer = divmod(pairs, self.batch_size)  # ``longer`` streams have a step more
@@ -106,10 +110,11 @@ class Streams:
         T, B = min(self.seq_length, self.steps - first), self.batch_size
         if T == 0:  # past the end of the shorter streams
             T, B = 1, self.longer
-        rows = np.empty((B, T + 1), np.int64)
-        for b in range(B):
+        columns = self.columns if len(self.columns) < B else range(B)
+        rows = np.empty((len(columns), T + 1), np.int64)
+        for row, b in enumerate(columns):
             start = b * self.steps + min(b, self.longer) + first
-            rows[b] = self.tokens[start : start + T + 1]
+            rows[row] = self.tokens[start : start + T + 1]
         return np.ascontiguousarray(rows[:, :-1].T), np.ascontiguousarray(rows[:, 1:].T)
 
 

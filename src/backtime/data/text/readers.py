@@ -1,7 +1,10 @@
 """Read a corpus in pieces; a text never stands in memory whole."""
 
 import codecs
+import gzip
+import io
 import itertools
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import AnyStr
@@ -62,13 +65,18 @@ def whole_words(pieces: Iterable[str]) -> Iterator[str]:
 
 def _blocks(path: Path, tick: Tick | None) -> Iterator[bytes]:
     try:
-        with path.open("rb", buffering=0) as file:
+        with _opened(path) as file:
             while block := file.read(BLOCK):
                 yield block
                 if tick:
                     tick(len(block))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a cut or damaged .gz
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _opened(path: Path) -> gzip.GzipFile | io.FileIO:
+    """A file, or what a file that ends in ``.gz`` holds."""
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb", buffering=0)
 
 
 def _joined(files: Iterable[Iterator[AnyStr]], newline: AnyStr) -> Iterator[AnyStr]:

@@ -1,0 +1,54 @@
+"""A trained model in the formats of others; each file is tried before it is kept. See docs/export.md.
+
+- ``onnx``      any network, for ONNX Runtime and whatever else reads ONNX; ``to_onnx`` for a PyTorch module
+- ``c``         one C99 file and its header, without allocation: for microcontrollers
+- ``torch``     a ``state_dict`` of plain ``torch.nn`` layers
+- ``keras``     the lists that ``set_weights`` of Keras's layers takes
+- ``rtneural``  the JSON that RTNeural reads: for audio plug-ins
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from backtime.errors import UsageError
+from backtime.models.file import ModelFile
+
+__all__ = ["FORMATS", "Format", "export", "to_onnx"]
+
+
+class Format(NamedTuple):
+    """A format: what it is, the ending of its file, the module that has its ``write``."""
+
+    help: str
+    ending: str
+    module: str
+
+
+FORMATS = {
+    "onnx": Format("standard RNN, GRU and LSTM nodes", ".onnx", "backtime.export.onnx"),
+    "c": Format("one C99 file and its header", ".c", "backtime.export.c_code"),
+    "torch": Format("state_dict of torch.nn layers", ".pt", "backtime.export.torch_state"),
+    "keras": Format("weights in Keras's layout", ".npz", "backtime.export.keras_weights"),
+    "rtneural": Format("JSON for RTNeural", ".json", "backtime.export.rtneural"),
+}
+
+
+def export(model: ModelFile, form: str, out: Path, **options: Any) -> list[str]:
+    """Write ``out`` in a format, whole or not at all; returns lines about what was found when it was tried.
+
+    ``options``: ``int8=True`` for ``c``. Raises ``UsageError`` naming what the format has no place for, or
+    the difference that was too large.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"--to {form}; expected one of {', '.join(FORMATS)}")
+    write: Callable[..., list[str]] = importlib.import_module(FORMATS[form].module).write
+    return write(model, out, **options)
+
+
+def to_onnx(module: Any, example: Any, out: Path, **options: Any) -> float:
+    """A PyTorch module that holds recurrent layers as an ONNX file; see ``backtime.export.module``."""
+    from backtime.export.module import to_onnx as write
+
+    return write(module, example, out, **options)

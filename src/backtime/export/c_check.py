@@ -1,0 +1,117 @@
+"""The C file beside the engine: compiled as strictly as can be, run step by step on a random sequence."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtime.errors import UsageError
+from backtime.export.chain import Chain
+from backtime.reference.weights import Array
+
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+BOUND = 1e-4  # of the largest output: float32 differs by 1e-6 or so
+STEPS = 40
+MAIN = """\
+#include "{name}.h"
+#include <stdio.h>
+int main(void)
+{{
+    {name}_state state;
+    float output[{NAME}_OUTPUTS];
+    {declare}
+    int n;
+    {name}_init(&state);
+    while ({read}) {{
+        {name}_step(&state, {given}, output);
+        for (n = 0; n < {NAME}_OUTPUTS; n++) printf("%.9g ", (double)output[n]);
+        printf("\\n");
+    }}
+    return 0;
+}}
+"""
+SYMBOL = {"declare": "int symbol;", "read": 'scanf("%d", &symbol) == 1', "given": "symbol"}
+
+
+class Source(NamedTuple):
+    """The two files, and how many bytes of constants and of state there are."""
+
+    header: str
+    code: str
+    constants: int
+    state: int
+
+
+def check(chain: Chain, source: Source, name: str) -> list[str]:
+    """Lines about what was found; raises ``UsageError`` where the compiler or the numbers object."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return ["not tried: there is no C compiler here (cc)"]
+    x = chain.example(STEPS, np.random.default_rng(0))
+    with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
+        theirs = run(chain, source, name, x, compiler, Path(folder))
+        code = _code_size(compiler, Path(folder), name)
+    ours = expected(chain, x)
+    worst, largest = float(np.abs(theirs - ours).max()), float(np.abs(ours).max())
+    if not worst <= BOUND * max(1.0, largest):
+        raise UsageError(
+            f"the C file and the engine differ by {worst:.2g}, of outputs up to {largest:.3g}; expected "
+            f"{BOUND:g} of it at most: no file is written"
+        )
+    agrees = f"compiled and run: the largest difference is {worst:.1e}, of outputs up to {largest:.3g}"
+    return [agrees, *([f"{code:,} bytes of code (-Os)"] if code else [])]
+
+
+def expected(chain: Chain, x: NDArray[np.generic]) -> Array:
+    """The outputs (T, O) after each step, by the engine: of a network that answers at its end too."""
+    if chain.every:
+        return chain.run(x)
+    return np.stack([chain.run(x[: n + 1]) for n in range(len(x))])
+
+
+def run(
+    chain: Chain, source: Source, name: str, x: NDArray[np.generic], compiler: str, folder: Path
+) -> Array:
+    """The outputs (T, O) of the compiled file."""
+    texts = {f"{name}.h": source.header, f"{name}.c": source.code, "main.c": _main(chain, name)}
+    for file, text in texts.items():
+        (folder / file).write_text(text)
+    command = [compiler, *STRICT, "-O1", f"{name}.c", "main.c", "-o", "run", "-lm"]
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if made.returncode:
+        lines = [line for line in made.stderr.splitlines() if "error" in line] or made.stderr.splitlines()
+        raise UsageError(f"the C compiler objects: {lines[0] if lines else made.returncode}")
+    given = "\n".join(" ".join(f"{v:.9g}" for v in np.atleast_1d(row)) for row in x)
+    out = subprocess.run([folder / "run"], input=given, capture_output=True, text=True, check=True).stdout
+    return np.array([line.split() for line in out.splitlines()], np.float64)
+
+
+def _main(chain: Chain, name: str) -> str:
+    if chain.symbols:
+        return MAIN.format(name=name, NAME=name.upper(), **SYMBOL)
+    reading = (
+        f"static int read_all(float *x)\n{{\n    int n;\n"
+        f'    for (n = 0; n < {name.upper()}_INPUTS; n++) if (scanf("%f", x + n) != 1) return 0;\n'
+        f"    return 1;\n}}\n"
+    )
+    parts = {"declare": f"float x[{name.upper()}_INPUTS];", "read": "read_all(x)", "given": "x"}
+    text = MAIN.format(name=name, NAME=name.upper(), **parts)
+    return text.replace("int main(void)", reading + "int main(void)")
+
+
+def _code_size(compiler: str, folder: Path, name: str) -> int | None:
+    """Bytes of machine code without constants, by ``size``."""
+    size = shutil.which("size")
+    if size is None:
+        return None
+    command = [compiler, "-std=c99", "-Os", "-c", f"{name}.c", "-o", "code.o"]
+    subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    out = subprocess.run(
+        [size, "-A", "code.o"], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split() for line in out.splitlines() if line.startswith(".text")]
+    return sum(int(row[1]) for row in rows)

@@ -1,0 +1,106 @@
+"""A model as a chain: a way in, recurrent layers, an output layer. Every format begins with it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtime.errors import UsageError
+from backtime.models.config import LanguageConfig
+from backtime.models.file import ModelFile
+from backtime.models.forecast_config import ForecastConfig
+from backtime.models.piano_config import PianoConfig
+from backtime.models.reader_config import ReaderConfig
+from backtime.models.recurrent import RecurrentConfig
+from backtime.reference.weights import Array, Weights
+from backtime.runtime.layers import Layers
+
+
+@dataclass(frozen=True)
+class Chain:
+    """x (T, I), or symbols (T,) -> [embedding] -> layers -> Wy h + by, at every step or after the last."""
+
+    config: RecurrentConfig
+    inputs: int  # I, or how many symbols there are
+    symbols: bool
+    embedding: Array | None  # (V, E); None with symbols: one-hot
+    tensors: dict[str, Array]
+    Wy: Array
+    by: Array
+    every: bool
+    name: str = "rnn"  # of the layers' tensors
+
+    @property
+    def layers(self) -> list[list[Weights]]:
+        """Of each layer the weights of each direction."""
+        return Layers(self.config, self.tensors, self.name).layers
+
+    @property
+    def width(self) -> int:
+        """Length of what the first layer reads."""
+        return self.inputs if self.embedding is None else self.embedding.shape[1]
+
+    def rows(self, x: NDArray[Any]) -> Array:
+        """What the first layer reads (T, .) for symbols (T,) or numbers (T, I)."""
+        if not self.symbols:
+            return x.astype(self.Wy.dtype)
+        table = np.eye(self.inputs, dtype=self.Wy.dtype) if self.embedding is None else self.embedding
+        found: Array = table[x]
+        return found
+
+    def run(self, x: NDArray[Any]) -> Array:
+        """The outputs (T, O) of one sequence, or (O,) after its last step: by the engine."""
+        y, last = Layers(self.config, self.tensors, self.name).run(self.rows(x), np.ones(len(x), np.int64))
+        out: Array = (y if self.every else last[0]) @ self.Wy.T + self.by
+        return out
+
+    def example(self, T: int, random: np.random.Generator) -> NDArray[Any]:
+        """One sequence of T steps, drawn at random."""
+        if self.symbols:
+            return random.integers(0, self.inputs, T)
+        return random.standard_normal((T, self.inputs)).astype(self.Wy.dtype)
+
+
+def chain_of(model: ModelFile, form: str) -> Chain:
+    """The chain of a model; raises ``UsageError`` where its network is more than one."""
+    config, tensors = model.config, model.tensors
+    head = tensors.get("head.weight"), tensors.get("head.bias")
+    Wy, by = head  # every network has them
+    assert Wy is not None and by is not None
+    if isinstance(config, LanguageConfig):
+        embedding = Wy if config.tie_weights else tensors.get("embedding.weight")
+        return Chain(_layers_of(config), config.vocabulary_size, True, embedding, tensors, Wy, by, True)
+    if isinstance(config, PianoConfig):
+        return Chain(config, config.keys, False, None, tensors, Wy, by, True)
+    if isinstance(config, ReaderConfig) and config.pooling == "last":
+        embedding = tensors.get("embedding.weight")
+        size = config.symbols or config.channels
+        return Chain(config, size, bool(config.symbols), embedding, tensors, Wy, by, False)
+    if isinstance(config, ForecastConfig) and "decoder.0.weight" not in tensors:
+        return Chain(config, config.inputs, False, None, tensors, Wy, by, config.strategy == "recursive")
+    raise UsageError(
+        f"a network of kind {_kind(config)} cannot be exported to {form}; {REASONS[_kind(config)]}"
+    )
+
+
+REASONS = {
+    "tagger": "it reads words and their letters: expected --to onnx",
+    "reader": "its pooling looks at all steps: expected --pooling last, or --to onnx",
+    "forecaster": "it has columns that are known ahead: expected --to onnx",
+}
+
+
+def forward_only(chain: Chain, form: str) -> None:
+    """Raise ``UsageError`` where a layer goes in both directions: it cannot be stepped."""
+    if chain.config.bidirectional:
+        raise UsageError(f"a model in both directions cannot be exported to {form}, which goes step by step")
+
+
+def _layers_of(config: LanguageConfig) -> RecurrentConfig:
+    names = ("cell", "hidden_size", "layers", "activation", "reset_after")
+    return RecurrentConfig(**{name: getattr(config, name) for name in names})
+
+
+def _kind(config: Any) -> str:
+    return str(config.network)

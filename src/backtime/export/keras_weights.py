@@ -1,0 +1,71 @@
+"""Keras: for each layer the list that ``set_weights`` takes, in an ``.npz`` file; NumPy alone.
+
+embedding/0                  Embedding(V, E)
+rnn_0/0, rnn_0/1, rnn_0/2    SimpleRNN, GRU or LSTM(H, return_sequences=True), one for each layer
+    rnn_0_reverse/0 ...          the backward layer, with which Bidirectional's list goes on
+head/0, head/1               Dense(O)
+"""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backtime.errors import UsageError
+from backtime.export.chain import Chain, chain_of
+from backtime.files import atomic_write
+from backtime.interchange.keras import from_keras, options, to_keras
+from backtime.models.file import ModelFile
+from backtime.reference.weights import Array
+
+BOUND = 1e-4  # Keras has one bias where there are two here: their sum is rounded once more
+
+
+def write(model: ModelFile, out: Path) -> list[str]:
+    """Write the lists; what is read back from them is run first."""
+    chain = chain_of(model, "keras")
+    lists = weights_of(chain)
+    worst = _difference(chain, lists)
+    if not worst <= BOUND:
+        raise UsageError(
+            f"the weights that came back differ by {worst:.2g} in the output: no file is written"
+        )
+    content = BytesIO()
+    arrays: Any = {f"{layer}/{n}": own for layer, each in lists.items() for n, own in enumerate(each)}
+    np.savez(content, **arrays)
+    with atomic_write(out) as file:
+        file.write(content.getvalue())
+    shapes = [f"{layer}: {', '.join(str(own.shape) for own in each)}" for layer, each in lists.items()]
+    return [f"read back and run: the largest difference is {worst:.1e}", *shapes]
+
+
+def weights_of(chain: Chain) -> dict[str, list[Array]]:
+    """Of each layer its list."""
+    config = chain.config
+    found = {} if chain.embedding is None else {"embedding": [chain.embedding]}
+    for n, each in enumerate(chain.layers):
+        for own, end in zip(each, ("", "_reverse"), strict=False):
+            found[f"rnn_{n}{end}"] = to_keras(config.cell, own, config.reset_after)
+    return found | {"head": [chain.Wy.T.copy(), chain.by]}
+
+
+def _difference(chain: Chain, lists: dict[str, list[Array]]) -> float:
+    """Of the outputs of the chain and of the one that the lists make again."""
+    config, tensors = chain.config, dict(chain.tensors)
+    told = {"reset_after": config.reset_after, "activation": KERAS_NAMES.get(config.activation, "tanh")}
+    options(config.cell, told)
+    for name, each in lists.items():
+        if name.startswith("rnn_"):
+            own = from_keras(config.cell, each, config=told)
+            n, _, reverse = name.removeprefix("rnn_").partition("_")
+            end = f"l{n}" + ("_reverse" if reverse else "")
+            for part, value in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), own, strict=False):
+                assert value is not None  # the first four are always there
+                tensors[f"rnn.{part}_{end}"] = value
+    again = Chain(**{**chain.__dict__, "tensors": tensors})
+    x = chain.example(20, np.random.default_rng(0))
+    return float(np.abs(chain.run(x) - again.run(x)).max())
+
+
+KERAS_NAMES = {"tanh": "tanh", "relu": "relu", "sigmoid": "sigmoid", "identity": "linear"}

@@ -1,0 +1,73 @@
+"""A ``state_dict`` of plain ``torch.nn`` layers, for those who leave: ``torch.load`` needs no backtime.
+
+embedding  torch.nn.Embedding    rnn, spelling  torch.nn.RNN, GRU or LSTM    head, ...  torch.nn.Linear
+"""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backtime.errors import UsageError
+from backtime.export.chain import Chain, chain_of
+from backtime.files import atomic_write
+from backtime.models.file import ModelFile
+
+BOUND = 1e-4  # of the largest output: float32 differs by 1e-6 or so
+
+
+def write(model: ModelFile, out: Path) -> list[str]:
+    """Write the tensors under torch.nn's names; a chain is built of torch.nn's layers and run first."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise UsageError("--to torch needs PyTorch: pip install torch") from error
+    config: Any = model.config
+    if config.cell == "gru" and not config.reset_after:
+        raise UsageError("the gru resets before the product; torch.nn.GRU resets after it")
+    if config.cell == "rnn" and config.activation not in ("tanh", "relu"):
+        raise UsageError(f"activation is {config.activation}; torch.nn.RNN has tanh and relu")
+    tensors = {name: torch.from_numpy(value.copy()) for name, value in model.tensors.items()}
+    if getattr(config, "tie_weights", False):
+        tensors["embedding.weight"] = tensors["head.weight"]
+    lines = _tried(model, tensors)
+    content = BytesIO()
+    torch.save(tensors, content)
+    with atomic_write(out) as file:
+        file.write(content.getvalue())
+    return [*lines, *(f"{name} {tuple(value.shape)}" for name, value in tensors.items())]
+
+
+def _tried(model: ModelFile, tensors: dict[str, Any]) -> list[str]:
+    try:
+        chain = chain_of(model, "torch")
+    except UsageError:
+        return ["not tried: the network is more than one chain of layers; the tensors are its own"]
+    x = chain.example(20, np.random.default_rng(0))
+    ours, theirs = chain.run(x), _run(chain, tensors, x)
+    worst = float(np.abs(ours - theirs).max())
+    if not worst <= BOUND * max(1.0, float(np.abs(ours).max())):
+        raise UsageError(f"torch.nn and the engine differ by {worst:.2g}: no file is written")
+    return [f"torch.nn agrees: the largest difference is {worst:.1e}"]
+
+
+def _run(chain: Chain, tensors: dict[str, Any], x: Any) -> Any:
+    """The same chain of torch.nn's own layers, which load the tensors by their names."""
+    import torch
+
+    config = chain.config
+    kind = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[config.cell]
+    options: dict[str, Any] = {"nonlinearity": config.activation} if config.cell == "rnn" else {}
+    rnn = kind(
+        chain.width, config.hidden_size, config.layers, bidirectional=config.bidirectional, **options
+    ).to(tensors["head.weight"].dtype)
+    rnn.load_state_dict(
+        {name.removeprefix("rnn."): own for name, own in tensors.items() if name.startswith("rnn.")}
+    )
+    with torch.no_grad():
+        y, state = rnn(torch.from_numpy(chain.rows(x)))
+        last = state[0] if isinstance(state, tuple) else state
+        both = torch.cat([last[-2], last[-1]]) if config.bidirectional else last[-1]
+        out = (y if chain.every else both) @ tensors["head.weight"].T + tensors["head.bias"]
+    return out.numpy()
