@@ -41,7 +41,13 @@ def _rolls(path: Path) -> None:
     np.savez(path, **{f"piece{n}": roll for n in range(5)})
 
 
+def _clicks(path: Path) -> None:
+    rows = [f"s{n},{item},{n * 10 + k}" for n in range(8) for k, item in enumerate("abcb"[: 2 + n % 3])]
+    path.write_text("session,item,time\n" + "\n".join(rows) + "\n")
+
+
 SAMPLES = {
+    "recommend": Sample("clicks.csv", _clicks, "--embedding-size 3"),
     "classify": Sample("reviews.csv", _reviews, "--embedding-size 3"),
     "tag": Sample(
         "words.txt",
@@ -106,5 +112,7 @@ def test_a_model_file_with_a_wrong_value(task: str, desk: Path, tmp_path: Path, 
     for number, (name, text) in enumerate(cases):
         write_head(file, head | {"__metadata__": metadata | {name: text}}, rest)
         verb = ("predict", "evaluate")[number % 2]
-        refused += not ends_well([verb, str(file), str(desk / SAMPLES[task].file)], capsys, (name, text[:99]))
+        refused += not ends_well(
+            [verb, str(file), str(desk / SAMPLES[task].file)], capsys, (name, text[:99]), verb
+        )
     assert refused > len(cases) // 3

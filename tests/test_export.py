@@ -28,6 +28,7 @@ from backtime.models.file import ModelFile, write_model
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
+from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.tagger_config import TaggerConfig
 
 V, H, LAYERS = 11, 6, 2
@@ -75,6 +76,7 @@ def language(cell: dict[str, Any], way_in: dict[str, Any]) -> ModelFile:
 
 
 OTHERS = {
+    "recommender": RecommenderConfig(cell="gru", **SMALL, items=8, embedding_size=3),
     "piano": PianoConfig(cell="gru", **SMALL, keys=9),
     "reader of symbols": ReaderConfig(cell="lstm", **SMALL, symbols=7, embedding_size=3, classes=4),
     "reader both ways": ReaderConfig(cell="gru", **SMALL, channels=3, classes=4, bidirectional=True),

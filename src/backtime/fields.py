@@ -14,6 +14,14 @@ from typing import Any, NamedTuple
 from backtime.errors import UsageError, shown
 
 
+class Encoding(dict[str, Any]):
+    """The parts of an encoding by name; one that is asked for and not there is a ``UsageError``."""
+
+    def __missing__(self, name: str) -> Any:
+        """The file that it was read from is damaged."""
+        raise UsageError(f"the encoding lacks {name}")
+
+
 class About(NamedTuple):
     """What a field says of itself; see ``described``."""
 

@@ -91,7 +91,7 @@ class Scaling:
                 for name, (shift, factor) in value["parts"].items()
             }
             found = cls(value["transform"], int(value["targets"]), parts)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(f"the scales are {shown(value)}; expected a transform and parts") from error
         if found.transform not in TRANSFORMS or not parts:
             raise UsageError(f"the transform is {found.transform!r}; expected one of {', '.join(TRANSFORMS)}")

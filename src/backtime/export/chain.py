@@ -12,6 +12,7 @@ from backtime.models.file import ModelFile
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
+from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.recurrent import RecurrentConfig
 from backtime.reference.weights import Array, Weights
 from backtime.runtime.layers import Layers
@@ -71,6 +72,8 @@ def chain_of(model: ModelFile, form: str) -> Chain:
     if isinstance(config, LanguageConfig):
         embedding = Wy if config.tie_weights else tensors.get("embedding.weight")
         return Chain(_layers_of(config), config.vocabulary_size, True, embedding, tensors, Wy, by, True)
+    if isinstance(config, RecommenderConfig):
+        return Chain(config, config.items, True, tensors["embedding.weight"], tensors, Wy, by, True)
     if isinstance(config, PianoConfig):
         return Chain(config, config.keys, False, None, tensors, Wy, by, True)
     if isinstance(config, ReaderConfig) and config.pooling == "last":

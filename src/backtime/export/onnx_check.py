@@ -137,6 +137,7 @@ def _dtype(model: ModelFile) -> Any:
 CHECKS: dict[str, Callable[..., list[Any]]] = {
     "aligned": _aligned,
     "piano": _aligned,
+    "recommender": _aligned,
     "reader": _reader,
     "forecaster": _forecaster,
     "tagger": _tagger,

@@ -93,6 +93,7 @@ def tagger(graph: Graph, model: ModelFile) -> None:
 NETWORKS: dict[str, Callable[[Graph, ModelFile], None]] = {
     "aligned": aligned,
     "piano": aligned,
+    "recommender": aligned,
     "reader": reader,
     "forecaster": forecaster,
     "tagger": tagger,

@@ -13,6 +13,7 @@ from backtime.kernels import GATES
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
+from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.recurrent import ACTIVATIONS, CELLS, INITS, MOST_LAYERS, Shapes
 from backtime.models.tagger_config import TaggerConfig
 
@@ -146,6 +147,7 @@ NETWORKS: dict[str, type[Any]] = {
     ReaderConfig.network: ReaderConfig,
     ForecastConfig.network: ForecastConfig,
     PianoConfig.network: PianoConfig,
+    RecommenderConfig.network: RecommenderConfig,
 }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from backtime.errors import UsageError, shown
+from backtime.fields import Encoding
 from backtime.files import atomic_write
 from backtime.models.config import Config, read_config
 from backtime.reference.weights import Array
@@ -125,7 +126,7 @@ def _head(metadata: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
         if kind not in KINDS_OF_VERSION_1:
             expected = ", ".join(map(repr, KINDS_OF_VERSION_1))
             raise UsageError(f"a model of kind {shown(metadata.get('kind'))}; expected {expected}")
-        return kind, KINDS_OF_VERSION_1[kind], {"vocabulary": _value(metadata, "vocabulary")}
+        return kind, KINDS_OF_VERSION_1[kind], Encoding(vocabulary=_value(metadata, "vocabulary"))
     if version != str(VERSION):
         newer = version.isdecimal() and version.lstrip("0") > str(VERSION)  # as text: it may have any length
         raise UsageError(
@@ -138,7 +139,7 @@ def _head(metadata: Mapping[str, str]) -> tuple[str, str, dict[str, Any]]:
     encoding = _value(metadata, "encoding")
     if not isinstance(encoding, dict):
         raise UsageError(f"metadata encoding is {shown(encoding)}; expected an object")
-    return metadata["task"], metadata["network"], encoding
+    return metadata["task"], metadata["network"], Encoding(encoding)
 
 
 def _value(metadata: Mapping[str, str], name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from backtime.data.timeseries.encoding import SeriesEncoding
 from backtime.data.timeseries.windows import STRATEGIES
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.models.recurrent import RecurrentConfig, Shapes, layer_shapes
 
 
@@ -92,11 +92,11 @@ class ForecastConfig(RecurrentConfig):
             )
 
 
-def check_quantiles(quantiles: tuple[float, ...]) -> None:
+def check_quantiles(quantiles: Any) -> None:
     """Raise ``UsageError`` unless they are none, or rise within (0, 1) and have the median."""
-    numbers = all(type(q) is float and 0 < q < 1 for q in quantiles)
+    numbers = type(quantiles) is tuple and all(type(q) is float and 0 < q < 1 for q in quantiles)
     if not numbers or list(quantiles) != sorted(set(quantiles)) or (quantiles and 0.5 not in quantiles):
         raise UsageError(
-            f"quantiles are {', '.join(map(str, quantiles))[:80]}; expected rising numbers between 0 and 1 "
+            f"quantiles are {shown(quantiles)}; expected rising numbers between 0 and 1 "
             "with 0.5 among them, such as 0.1,0.5,0.9"
         )

@@ -14,6 +14,8 @@ from backtime.models.piano import Piano
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader import Reader
 from backtime.models.reader_config import ReaderConfig
+from backtime.models.recommender import Recommender
+from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.tagger import Tagger
 from backtime.models.tagger_config import TaggerConfig
 
@@ -23,6 +25,7 @@ MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     ReaderConfig.network: Reader,
     ForecastConfig.network: Forecaster,
     PianoConfig.network: Piano,
+    RecommenderConfig.network: Recommender,
 }
 
 

@@ -32,6 +32,7 @@ TASKS: dict[str, Entry] = {
     "tag": Entry("tag every word of a sentence", "backtime.tasks.tag"),
     "classify": Entry("label whole texts, series, images or clips", "backtime.tasks.classify"),
     "forecast": Entry("forecast series of numbers", "backtime.tasks.forecast"),
+    "recommend": Entry("recommend the next item of a session", "backtime.tasks.recommend"),
     "music": Entry("write music", "backtime.tasks.music"),
 }
 DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 0.1.0, which had no other

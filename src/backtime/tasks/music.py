@@ -12,7 +12,7 @@ import numpy as np
 
 from backtime.data.batching.buckets import Buckets, pack
 from backtime.data.pianoroll import EXPECTED, KEYS, PARTS, Roll, read_parts
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 from backtime.fields import check, described
 from backtime.models.config import MOST_LAYERS
 from backtime.models.file import ModelFile
@@ -166,8 +166,9 @@ class MusicKind(TaskKind):
         tell: Tell,
     ) -> Pieces:
         """The pieces; without a part to validate on the last ones are set aside."""
-        assert source is not None  # the command line asks for it
-        frames = encoding["roll"]["frames_per_beat"] if encoding else settings.frames_per_beat
+        if source is None:
+            raise UsageError(f"--task music needs DATA: {self.data}")
+        frames = _frames_per_beat(encoding) if encoding else settings.frames_per_beat
         parts = read_parts(source, frames)
         training, held_out = parts.get("train") or parts.get(""), parts.get("valid")
         if not training:
@@ -233,6 +234,13 @@ def cut(piece: Roll, length: int) -> list[Example]:
     before = np.concatenate([np.zeros_like(piece.frames[:1]), piece.frames[:-1]])
     starts = range(0, len(before), length)
     return [(before[at : at + length], piece.frames[at : at + length]) for at in starts]
+
+
+def _frames_per_beat(encoding: dict[str, Any]) -> int:
+    match encoding["roll"]:
+        case {"frames_per_beat": int(frames)} if frames > 0:
+            return frames
+    raise UsageError(f"the roll is {shown(encoding['roll'])}; expected frames_per_beat")
 
 
 def frame_losses(model: Network, examples: list[Example]) -> tuple[torch.Tensor, int]:

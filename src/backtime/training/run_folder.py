@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from backtime.errors import UsageError, shown
-from backtime.fields import read
+from backtime.fields import Encoding, read
 from backtime.files import atomic_write, read_json_object, to_json, write_json_atomic
 
 
@@ -124,7 +124,7 @@ class RunFolder:
 
     def encoding(self, names: list[str]) -> dict[str, Any]:
         """The parts of the encoding, each from its file; raises ``UsageError`` when one is damaged."""
-        return {name: read_json_object(self.path / f"{name}.json") for name in names}
+        return Encoding({name: read_json_object(self.path / f"{name}.json") for name in names})
 
     def write_encoding(self, encoding: dict[str, Any]) -> None:
         """Write each part of the encoding, a JSON object, into its file."""

@@ -37,7 +37,7 @@ class Scale(NamedTuple):
         """The scale of ``to_json``'s value; raises ``UsageError`` when it is something else."""
         try:
             mean, deviation = (np.array(value[name], np.float32) for name in cls._fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"the scale is {shown(value)}; expected mean and deviation") from error
         if mean.ndim != 1 or mean.shape != deviation.shape or not np.isfinite([mean, deviation]).all():
             raise UsageError(f"the scale is {shown(value)}; expected as many means as deviations, finite")

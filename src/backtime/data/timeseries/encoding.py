@@ -64,7 +64,9 @@ class SeriesEncoding:
         columns, frame = Columns.from_json(parts.get("columns")), Frame.from_json(parts.get("windows"))
         scaling = Scaling.from_json(parts.get("scales"))
         match parts.get("series"):
-            case {"step": step, "calendar": bool(dates), "gaps": str(gaps), "seasonal_mae": list(errors)}:
+            case {"step": step, "calendar": bool(dates), "gaps": str(gaps), "seasonal_mae": list(errors)} if (
+                all(type(own) is float for own in errors)
+            ):
                 found = cls(
                     columns, Step.from_json(step), frame, scaling, dates, gaps, np.array(errors, np.float64)
                 )

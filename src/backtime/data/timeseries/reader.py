@@ -50,8 +50,16 @@ class Columns:
         names = [field.name for field in fields(cls)]
         if not isinstance(value, dict) or sorted(value) != sorted(names):
             raise UsageError(f"columns are {shown(value)}; expected an object of {', '.join(names)}")
-        lists = {name: tuple(map(str, v)) for name, v in value.items() if isinstance(v, list)}
+        for name, own in value.items():
+            listed = name in ("targets", "past", "known")
+            if not (_is_texts(own) if listed else isinstance(own, str)):
+                raise UsageError(f"{name} is {shown(own)}; expected {'names' if listed else 'a text'}")
+        lists = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
         return cls(**{**value, **lists})
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(own, str) for own in value)
 
 
 class Series(NamedTuple):
