@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import soundfile
 
 from backtime.cli.main import main
 from backtime.tasks import TASKS, runs
@@ -46,7 +47,19 @@ def _clicks(path: Path) -> None:
     path.write_text("session,item,time\n" + "\n".join(rows) + "\n")
 
 
+def _pairs(path: Path) -> None:
+    path.write_text("go on\tva\nrun now\tcours vite\nstay\treste\n" * 8)
+
+
+def _sound(path: Path) -> None:
+    for name in "ab":
+        soundfile.write(path.with_name(f"{name}.wav"), np.sin(np.arange(1600)), 8000)
+    path.write_text("file\ttext\n" + "a.wav\tab\nb.wav\tba\n" * 3)
+
+
 SAMPLES = {
+    "transcribe": Sample("sound.tsv", _sound, "--layers 1"),
+    "translate": Sample("pairs.tsv", _pairs, "--embedding-size 3 --attention --validation-fraction 0"),
     "recommend": Sample("clicks.csv", _clicks, "--embedding-size 3"),
     "classify": Sample("reviews.csv", _reviews, "--embedding-size 3"),
     "tag": Sample(

@@ -156,10 +156,10 @@ def test_configurations_that_do_not_fit() -> None:
     good = sizes | {"horizon": 3, "strategy": "direct", "quantiles": (0.1, 0.5)}
     assert ForecastConfig.from_json(ForecastConfig(**good).to_json()) == ForecastConfig(**good)
     for change, reason in (
-        ({"quantiles": (0.5, 0.1)}, "quantiles are 0.5, 0.1; expected rising"),
+        ({"quantiles": (0.5, 0.1)}, "quantiles are \\(0.5, 0.1\\); expected rising"),
         ({"quantiles": (0.1, 0.9)}, "with 0.5 among them"),
         ({"quantiles": (0.5, 1.0)}, "between 0 and 1"),
-        ({"quantiles": ("a",)}, "quantiles are a"),
+        ({"quantiles": ("a",)}, r"quantiles are \('a',\)"),
         ({"strategy": "both"}, "strategy is 'both'"),
         ({"horizon": 0}, "horizon is 0"),
         ({"horizon": True}, "horizon is True"),

@@ -196,7 +196,7 @@ def test_without_the_libraries_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "seqeval.metrics", None)
     backtime("train", data, "--task", "tag", status=2)
-    assert "scores need seqeval: pip install scikit-learn seqeval" in capsys.readouterr().err
+    assert "scores need seqeval: pip install 'backtime[metrics]'" in capsys.readouterr().err
 
 
 def test_data_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,14 @@ from typing import Any, ClassVar, Protocol
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
+from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.recurrent import ACTIVATIONS, CELLS, INITS, MOST_LAYERS, Shapes
 from backtime.models.tagger_config import TaggerConfig
+from backtime.models.transcriber_config import TranscriberConfig
 
 __all__ = [
     "ACTIVATIONS", "CELLS", "INITS", "MOST_LAYERS", "NETWORKS", "Config", "LanguageConfig", "Shapes",
@@ -147,6 +149,8 @@ NETWORKS: dict[str, type[Any]] = {
     ReaderConfig.network: ReaderConfig,
     ForecastConfig.network: ForecastConfig,
     PianoConfig.network: PianoConfig,
+    TranscriberConfig.network: TranscriberConfig,
+    EncoderDecoderConfig.network: EncoderDecoderConfig,
     RecommenderConfig.network: RecommenderConfig,
 }
 

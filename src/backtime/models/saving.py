@@ -6,6 +6,8 @@ import torch
 
 from backtime.models.aligned import LanguageModel
 from backtime.models.config import LanguageConfig
+from backtime.models.encoder_decoder import EncoderDecoder
+from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.file import ModelFile, PathLike, read_model, write_model
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.forecaster import Forecaster
@@ -18,6 +20,8 @@ from backtime.models.recommender import Recommender
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.tagger import Tagger
 from backtime.models.tagger_config import TaggerConfig
+from backtime.models.transcriber import Transcriber
+from backtime.models.transcriber_config import TranscriberConfig
 
 MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     LanguageConfig.network: LanguageModel,
@@ -25,6 +29,8 @@ MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     ReaderConfig.network: Reader,
     ForecastConfig.network: Forecaster,
     PianoConfig.network: Piano,
+    TranscriberConfig.network: Transcriber,
+    EncoderDecoderConfig.network: EncoderDecoder,
     RecommenderConfig.network: Recommender,
 }
 

@@ -33,6 +33,8 @@ TASKS: dict[str, Entry] = {
     "classify": Entry("label whole texts, series, images or clips", "backtime.tasks.classify"),
     "forecast": Entry("forecast series of numbers", "backtime.tasks.forecast"),
     "recommend": Entry("recommend the next item of a session", "backtime.tasks.recommend"),
+    "translate": Entry("translate texts", "backtime.tasks.translate"),
+    "transcribe": Entry("write down what is said", "backtime.tasks.transcribe"),
     "music": Entry("write music", "backtime.tasks.music"),
 }
 DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 0.1.0, which had no other

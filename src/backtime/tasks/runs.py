@@ -30,7 +30,8 @@ from backtime.training.settings import Settings
 from backtime.training.signals import StopSignals
 from backtime.version import __version__
 
-FILES = ("train_file", "valid_file", "test_file")  # settings that are paths: kept as a resume finds them
+# Settings that are paths: kept as a resume finds them.
+FILES = ("train_file", "valid_file", "test_file", "target_file")
 
 
 @dataclass(frozen=True)

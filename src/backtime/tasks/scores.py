@@ -40,9 +40,27 @@ def entity_scores(right: list[list[str]], found: list[list[str]]) -> dict[str, f
     return {name: float(getattr(library, f"{name}_score")(right, found, zero_division=0)) for name in names}
 
 
-def check_installed() -> None:
+def translation_scores(written: list[str], references: list[list[str]]) -> dict[str, float]:
+    """BLEU and chrF of a corpus, by sacrebleu, where each text may have several references.
+
+    Texts are compared as they are, words with a space between them. Post, arXiv 1804.08771; Popovic 2015.
+    """
+    library = _library("sacrebleu")
+    most = max(map(len, references))
+    rows = [[own[n] if n < len(own) else None for own in references] for n in range(most)]
+    bleu = library.corpus_bleu(written, rows, tokenize="none", force=True)
+    return {"bleu": float(bleu.score), "chrf": float(library.corpus_chrf(written, rows).score)}
+
+
+def transcript_scores(right: list[str], found: list[str]) -> dict[str, float]:
+    """Word and character error rate, by jiwer: insertions, deletions and exchanges over what is right."""
+    library = _library("jiwer")
+    return {"wer": float(library.wer(right, found)), "cer": float(library.cer(right, found))}
+
+
+def check_installed(*names: str) -> None:
     """Raise ``UsageError`` where the libraries are not there, before anything is trained."""
-    for name in ("sklearn.metrics", "seqeval.metrics"):
+    for name in names or ("sklearn.metrics", "seqeval.metrics"):
         _library(name)
 
 
@@ -50,7 +68,7 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UsageError(f"scores need {name.split('.')[0]}: pip install scikit-learn seqeval") from error
+        raise UsageError(f"scores need {name.split('.')[0]}: pip install 'backtime[metrics]'") from error
 
 
 def draw_confusion(right: Labels, found: Labels, names: list[str], path: Path) -> None:
