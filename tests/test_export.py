@@ -24,12 +24,14 @@ from backtime.data.text.vocabulary import Vocabulary
 from backtime.export import c_check, c_code, export, onnx_check, rtneural, to_onnx
 from backtime.export.chain import chain_of
 from backtime.models.config import LanguageConfig
+from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.file import ModelFile, write_model
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.tagger_config import TaggerConfig
+from backtime.models.transcriber_config import TranscriberConfig
 
 V, H, LAYERS = 11, 6, 2
 CELLS: list[dict[str, Any]] = [
@@ -94,6 +96,7 @@ OTHERS = {
     "recursive forecaster": ForecastConfig(
         cell="lstm", **SMALL, targets=1, past=0, known=1, horizon=3, strategy="recursive"
     ),
+    "transcriber": TranscriberConfig(cell="gru", **SMALL, channels=5, characters=4),
     "tagger": TaggerConfig(
         cell="lstm", **SMALL, words=8, characters=6, tags=4, word_size=5, character_size=3, spelling_size=4
     ),
@@ -102,6 +105,11 @@ OTHERS = {
 
 def other(name: str) -> ModelFile:
     return model_of(OTHERS[name], OTHERS[name].network)
+
+
+def pairs() -> ModelFile:
+    sizes = {"sources": 5, "targets": 4, "embedding_size": 3}
+    return model_of(EncoderDecoderConfig(cell="gru", **SMALL, **sizes), "translate")
 
 
 # ONNX
@@ -304,6 +312,8 @@ def test_rtneural_json(cell: dict[str, Any], tmp_path: Path) -> None:
     ("form", "model", "line"),
     [
         ("c", lambda: other("tagger"), "cannot be exported to c; it reads words and their letters"),
+        ("onnx", lambda: pairs(), "of kind encoder-decoder cannot be exported to onnx"),
+        ("c", lambda: pairs(), "it is more than one chain of layers"),
         ("c", lambda: other("reader both ways"), "in both directions cannot be exported to c"),
         ("c", lambda: other("reader mean"), "its pooling looks at all steps"),
         ("keras", lambda: other("forecaster with known columns"), "columns that are known ahead"),

@@ -82,12 +82,15 @@ def chain_of(model: ModelFile, form: str) -> Chain:
         return Chain(config, size, bool(config.symbols), embedding, tensors, Wy, by, False)
     if isinstance(config, ForecastConfig) and "decoder.0.weight" not in tensors:
         return Chain(config, config.inputs, False, None, tensors, Wy, by, config.strategy == "recursive")
-    raise UsageError(
-        f"a network of kind {_kind(config)} cannot be exported to {form}; {REASONS[_kind(config)]}"
-    )
+    raise UsageError(f"a network of kind {_kind(config)} cannot be exported to {form}; {_reason(config)}")
+
+
+def _reason(config: Any) -> str:
+    return REASONS.get(_kind(config), "it is more than one chain of layers")
 
 
 REASONS = {
+    "transcriber": "it hears in both directions: expected --to onnx",
     "tagger": "it reads words and their letters: expected --to onnx",
     "reader": "its pooling looks at all steps: expected --pooling last, or --to onnx",
     "forecaster": "it has columns that are known ahead: expected --to onnx",

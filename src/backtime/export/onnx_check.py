@@ -130,6 +130,18 @@ def _tagger(model: ModelFile, run: Run, T: int, B: int, random: np.random.Genera
     return pairs
 
 
+def _transcriber(model: ModelFile, run: Run, T: int, B: int, random: np.random.Generator) -> list[Any]:
+    config: Any = model.config
+    x = random.standard_normal((T, B, config.channels)).astype(_dtype(model))
+    lengths = _lengths(T, B, random)
+    (theirs,) = run({"x": x, "lengths": lengths})
+    layers, tensors, pairs = Layers(config, model.tensors, "rnn"), model.tensors, []
+    for b, n in enumerate(lengths):
+        y, _ = layers.run(x[:n, b], np.ones(n, np.int64))
+        pairs.append((y @ tensors["head.weight"].T + tensors["head.bias"], theirs[:n, b]))
+    return pairs
+
+
 def _dtype(model: ModelFile) -> Any:
     return model.tensors["head.weight"].dtype
 
@@ -141,4 +153,5 @@ CHECKS: dict[str, Callable[..., list[Any]]] = {
     "reader": _reader,
     "forecaster": _forecaster,
     "tagger": _tagger,
+    "transcriber": _transcriber,
 }

@@ -90,6 +90,16 @@ def tagger(graph: Graph, model: ModelFile) -> None:
     graph.output(out, "output", dtype, ["T", "B", config.tags])
 
 
+def transcriber(graph: Graph, model: ModelFile) -> None:
+    """Scores of blank and characters at every step; the search for a text is left to the reader."""
+    config: Any = model.config
+    tensors, dtype = model.tensors, model.tensors["head.weight"].dtype
+    x = graph.input("x", dtype, ["T", "B", config.channels])
+    y, _ = _stack(graph, config, tensors, "rnn", x, graph.input("lengths", np.int32, ["B"]))
+    out = graph.linear(y, tensors["head.weight"], tensors["head.bias"])
+    graph.output(out, "output", dtype, ["T", "B", config.characters + 1])
+
+
 NETWORKS: dict[str, Callable[[Graph, ModelFile], None]] = {
     "aligned": aligned,
     "piano": aligned,
@@ -97,6 +107,7 @@ NETWORKS: dict[str, Callable[[Graph, ModelFile], None]] = {
     "reader": reader,
     "forecaster": forecaster,
     "tagger": tagger,
+    "transcriber": transcriber,
 }
 
 

@@ -1,6 +1,7 @@
 """A trained encoder-decoder on NumPy and the engine alone: it writes symbol by symbol, by beam search."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,12 +71,13 @@ class Translator:
         return _search(self, read, state, beam, LONGEST * len(numbers) + 10)
 
     def draw(self, records: Iterable[Pair | str]) -> Any:
-        """A figure of matplotlib: for each text what its translation looked at. Needs attention."""
-        from backtime.runtime.attention_picture import draw_attention
+        """A figure of matplotlib: for each of the first texts what its translation looked at."""
+        from backtime.runtime.attention_picture import MOST, draw_attention
 
         if not self.config.attention:
             raise UsageError("--picture: the model has no attention; expected one trained with --attention")
-        texts = [record if isinstance(record, str) else record.source for record in records]
+        first = islice(records, MOST)
+        texts = [record if isinstance(record, str) else record.source for record in first]
         found = [(split_text(text, self.level), self.translate(text)) for text in texts]
         return draw_attention([(source, own.symbols, own.attention) for source, own in found])
 
@@ -119,6 +121,13 @@ class _Beginning(NamedTuple):
     seen: list[Array]
 
 
+def _largest(values: Array, count: int) -> Array:
+    """The places of the ``count`` largest, the largest first; of equal ones the first place."""
+    places = np.argpartition(-values, count)[:count] if count < values.size else np.arange(values.size)
+    found: Array = places[np.lexsort((places, -values[places]))]
+    return found
+
+
 def _mean(one: _Beginning) -> float:
     return one.total / len(one.numbers)
 
@@ -132,7 +141,7 @@ def _search(own: Translator, read: Array, state: list[Array], beam: int, longest
         if own.targets.open:
             logs[:, 0] = -np.inf
         totals = np.array([one.total for one in live])[:, None] + logs
-        best = np.argsort(-totals, axis=None, kind="stable")[: 2 * beam]
+        best = _largest(totals.ravel(), 2 * beam)
         grown: list[_Beginning] = []
         parents: list[int] = []
         for place in best.tolist():
