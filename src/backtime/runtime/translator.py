@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 import backtime.kernels as kernels
 from backtime.data.lexicon import Lexicon
@@ -121,10 +122,10 @@ class _Beginning(NamedTuple):
     seen: list[Array]
 
 
-def _largest(values: Array, count: int) -> Array:
+def _largest(values: Array, count: int) -> NDArray[np.int64]:
     """The places of the ``count`` largest, the largest first; of equal ones the first place."""
     places = np.argpartition(-values, count)[:count] if count < values.size else np.arange(values.size)
-    found: Array = places[np.lexsort((places, -values[places]))]
+    found: NDArray[np.int64] = places[np.lexsort((places, -values[places]))]
     return found
 
 
