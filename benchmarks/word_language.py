@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.word_language TRAIN VALID`` trains both for ``--epochs`` of the thirteen, on the same
 tokens in the same order, from the same initial weights (those that backtime draws), and prints the perplexity
-of the validation file after each epoch, and the time. The plain side is torch.nn.Embedding, LSTM and Linear with
-cross_entropy, clip_grad_norm_ and SGD.
+of the validation file after each epoch, and the time. The plain side is torch.nn.Embedding, LSTM and Linear
+with cross_entropy, clip_grad_norm_ and SGD.
 """
 
 import argparse
