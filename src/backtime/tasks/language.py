@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-import time
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from backtime.data.batching.streams import Streams, TokenRow, split
 from backtime.data.text.corpus import find_corpus
+from backtime.data.text.parts import (
+    Files,
+    Text,
+    check_predictable,
+    read_parts,
+    unknown_share,
+    warn_of_unknown,
+)
 from backtime.data.text.readers import read_text
-from backtime.data.text.symbols import LEVELS, UNKNOWN
-from backtime.data.text.token_file import TokenFile
-from backtime.data.text.tokens import kept_tokens, prepare_corpus
+from backtime.data.text.symbols import LEVELS
+from backtime.data.text.tokens import prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.errors import DataWarning, UsageError, shown
+from backtime.errors import UsageError
 from backtime.fields import check, described
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
     from backtime.models.aligned import LanguageModel
 
 WORDS = 10_000  # kept at word level, where nothing else is said
-MANY_UNKNOWN = 0.1  # of the words: from here on it is told
 LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
 MEASURES = {
     "char": Measure("bits/char", lambda loss: loss / LN_2),
@@ -189,39 +191,6 @@ class Sampling:
     seed: int = described(0, "same seed, same text", group="drawing")
 
 
-@dataclass(frozen=True)
-class Text:
-    """A text as tokens, and their vocabulary."""
-
-    tokens: TokenFile
-    vocabulary: Vocabulary
-    files: str = ""  # which ones of a folder, for people
-    held_out: TokenFile | None = None  # of a validation file
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the tokens."""
-        own = self.tokens.fingerprint
-        return f"{own} {self.held_out.fingerprint}" if self.held_out else own
-
-    @property
-    def encoding(self) -> dict[str, Any]:
-        """The vocabulary."""
-        return {"vocabulary": self.vocabulary.to_json()}
-
-    def describe(self) -> str:
-        """Tokens and symbols, the files that they are from, and how many are unknown words."""
-        sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols{self.files}"
-        if self.held_out:
-            sizes += f", {len(self.held_out):,} to validate on"
-        return f"{sizes}, {self.unknown:.1%} of them {UNKNOWN}" if self.unknown else sizes
-
-    @cached_property
-    def unknown(self) -> float:
-        """The share of words that the vocabulary lacks; ``<unk>`` written in the text is one too."""
-        return unknown_share(self.tokens, self.vocabulary)
-
-
 class LanguageTask(Task):
     """A model on a text: the training part in B streams, the validation part to its last token.
 
@@ -271,6 +240,8 @@ class LanguageTask(Task):
 
     def validate(self) -> dict[str, float]:
         """Mean loss of the validation part, nats a token, in eval mode, its state carried from zeros."""
+        from backtime.training.text_loss import text_loss
+
         if self.held_out is None:
             return {}
         sizes = self.settings.batch_size, self.settings.seq_length
@@ -304,30 +275,11 @@ class LanguageKind(TaskKind):
         tell: Tell,
     ) -> Text:
         """The text as numbers, in ``tokens.bin`` of the folder; of a lost text those that are there."""
-        known = None if encoding is None else Vocabulary.from_json(encoding.get("vocabulary"))
         if settings.train_file and source:
             raise UsageError(f"--train-file {settings.train_file} beside DATA {source}; expected one of them")
-        source = Path(settings.train_file) if settings.train_file else source
-        if known and not (source and source.exists()) and (kept := kept_tokens(folder, known)):
-            if source:
-                tell(f"{source} is gone; going on with its tokens in the run folder")
-            return Text(kept, known, held_out=_held_out(settings, folder, known))
-        size = settings.vocabulary_size
-        tokens, vocabulary = prepare_corpus(
-            source, folder, settings.level, size, known, progress=_reading(tell)
-        )
-        files = ""
-        if source and source.is_dir():
-            files = " from " + find_corpus(source, settings.level, folder).describe()
-        held_out = _held_out(settings, folder, vocabulary)
-        if settings.test_file and known is None:  # said now, not when the training has ended
-            find_corpus(settings.test_file, vocabulary.level)
-        name, text = str(source or "the text"), Text(tokens, vocabulary, files, held_out)
-        if tokens.is_constant():
-            symbol = shown(vocabulary.symbols[int(tokens[:1][0])])
-            raise UsageError(f"{name} is {symbol} again and again; expected a text with something to learn")
-        warn_of_unknown(text.unknown, name)
-        return text
+        known = None if encoding is None else Vocabulary.from_json(encoding.get("vocabulary"))
+        files = Files(settings.train_file or source, settings.valid_file, settings.test_file)
+        return read_parts(files, folder, settings.level, settings.vocabulary_size, known, tell)
 
     def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
         """The language model that the settings ask for."""
@@ -361,11 +313,11 @@ class LanguageKind(TaskKind):
         ``batch_size`` streams are read side by side, each from a zero state; 1 reads the text as one.
         """
         from backtime.models.saving import build_model
+        from backtime.training.text_loss import text_loss
 
         vocabulary = Vocabulary.from_json(model.encoding["vocabulary"])
         tokens, _ = prepare_corpus(source, folder, vocabulary=vocabulary)
-        if len(tokens) < 2:
-            raise UsageError(f"{source} has {len(tokens)} token; expected at least 2: one to predict another")
+        check_predictable(tokens, source)
         loss = text_loss(build_model(model), tokens, options.batch_size, options.seq_length)
         count, level, bits = len(tokens), vocabulary.level, loss / LN_2
         characters = count if level == "char" else sum(map(len, read_text(find_corpus(source, level))))
@@ -386,68 +338,6 @@ class LanguageKind(TaskKind):
 KIND = LanguageKind()
 
 
-def text_loss(model: LanguageModel, tokens: TokenRow, batch_size: int, seq_length: int) -> float:
-    """Mean loss in nats a token of every token but the first, in eval mode.
-
-    The text is cut into ``batch_size`` streams (fewer when it is short), each read from a zero state to
-    its end.
-    """
-    from backtime.training.carried import first_sequences
-    from backtime.training.devices import measuring, tensors
-
-    streams = Streams(tokens, batch_size, seq_length, exact=True)
-    carried, total = model.initial_state(streams.batch_size), 0.0
-    with measuring(model):
-        for chunk in streams:
-            x, targets = tensors(chunk, model)
-            carried = first_sequences(carried, x.shape[1])
-            loss, carried = model.loss(x, targets, carried)
-            total += loss.item() * targets.numel()
-    return total / streams.targets_total
-
-
-def unknown_share(tokens: TokenFile, vocabulary: Vocabulary) -> float:
-    """The share of unknown words; 0 where symbols are no words."""
-    if vocabulary.level != "word":
-        return 0.0
-    return tokens.count(vocabulary.symbols.index(UNKNOWN)) / len(tokens)
-
-
-def warn_of_unknown(share: float, name: str) -> None:
-    """A ``DataWarning`` where so many words are unknown that the loss says little."""
-    if share > MANY_UNKNOWN:
-        words = f"{share:.0%} of the words of {name} are not in the vocabulary and count as {UNKNOWN}"
-        warnings.warn(
-            f"{words}: the loss of such a text is low for that reason alone", DataWarning, stacklevel=3
-        )
-
-
-def _held_out(settings: LanguageSettings, folder: Path, vocabulary: Vocabulary) -> TokenFile | None:
-    """The tokens of the validation file, in a folder of their own."""
-    if settings.valid_file is None:
-        return None
-    source, place = Path(settings.valid_file), folder / "valid"
-    if not source.exists() and (kept := kept_tokens(place, vocabulary)):
-        return kept
-    tokens, _ = prepare_corpus(source, place, vocabulary=vocabulary)
-    if len(tokens) < 2:
-        raise UsageError(f"{source} has {len(tokens)} token; expected at least 2: one to predict another")
-    return tokens
-
-
 def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:
     chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
     return LanguageConfig(vocabulary_size=vocabulary_size, **chosen)
-
-
-def _reading(tell: Tell) -> Callable[[int, int], None]:
-    """Tells once that a corpus is being read, if it takes more than a moment."""
-    started, told = time.perf_counter(), False
-
-    def tick(done: int, total: int) -> None:
-        nonlocal told
-        if not told and time.perf_counter() > started + 2:
-            tell(f"reading the text, {total / 1e6:,.0f} MB in all")
-            told = True
-
-    return tick

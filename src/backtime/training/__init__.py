@@ -7,6 +7,7 @@
 - ``loop``        the steps, validations and saves, in order
 - ``state``       what a run remembers from step to step
 - ``carried``     the tensors of the state between steps
+- ``text_loss``   the loss of a language model on a whole text
 - ``devices``     where a task computes
 - ``saving``      when that state is saved, and the ways back to a save
 - ``checkpoint``  the same on disk, whole, for an exact resume

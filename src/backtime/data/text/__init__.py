@@ -9,4 +9,5 @@
 - ``decoders``    numbers to text, one at a time
 - ``token_file``  the numbers of a corpus in one file
 - ``tokens``      a corpus into its token file, once
+- ``parts``       what is trained on and what is held out
 """
