@@ -21,7 +21,8 @@ from backtime.cli.main import main
 from backtime.data.labelled import Reading
 from backtime.data.lexicon import Lexicon
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.export import c_check, c_code, export, onnx_check, rtneural, to_onnx
+from backtime.export import FORMATS, c_check, c_code, export, module, onnx_check, rtneural, to_onnx
+from backtime.export.agreement import agreement
 from backtime.export.chain import chain_of
 from backtime.models.config import LanguageConfig
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
@@ -175,11 +176,11 @@ class Ragged(torch.nn.Module):
 
 def test_a_module_is_exported_run_and_kept(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    module, out = Ragged(), tmp_path / "module.onnx"
+    own, out = Ragged(), tmp_path / "module.onnx"
     example = torch.randn(6, 3, 3), torch.tensor([6, 2, 4])
     bigger = torch.randn(11, 5, 3), torch.tensor([1, 11, 3, 2, 9])
-    assert to_onnx(module, example, out, others=[bigger]) < 1e-5
-    assert module.training
+    assert to_onnx(own, example, out, others=[bigger]) < 1e-5
+    assert own.training
     assert [node.op_type for node in onnx.load(out).graph.node].count("LSTM") == 2
 
 
@@ -345,3 +346,80 @@ def test_the_command(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatc
     assert main(["export", "nowhere", "--to", "c"]) == 2
     assert main(["export", "book.safetensors", "--to", "c", "--out", "no/such/book.c"]) == 2
     assert all(line.startswith("backtime: ") for line in capsys.readouterr().err.splitlines())
+
+
+# What is not finite, and what cannot be written
+
+
+def test_a_nan_in_a_later_pair_is_not_lost() -> None:
+    good = np.ones(3), np.ones(3) + 1e-6
+    assert agreement([good, good], "both")[0] == pytest.approx(1e-6, rel=1e-3)
+    for bad in (np.array([0.0, np.nan, 0.0]), np.array([0.0, np.inf, 0.0]), np.ones(3) + 3e-4):
+        for pairs in ([good, (np.ones(3), bad)], [(bad, np.ones(3)), good]):
+            with pytest.raises(UsageError, match="no file is written"):
+                agreement(pairs, "both")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(
+    form: str, bad: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no C compiler to object too."""
+    monkeypatch.setattr(c_check.shutil, "which", lambda name: None)
+    model = language({"cell": "lstm"}, ALIGNED[0])
+    model.tensors["rnn.weight_hh_l1"][0, 0] = bad
+    with pytest.raises(UsageError, match=r"tensor rnn\.weight_hh_l1 has numbers that are not finite"):
+        export(model, form, tmp_path / f"net{FORMATS[form].ending}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda own: " ".join(map(str, own.values())))
+def test_onnx_of_float64_is_float32(cell: dict[str, Any], tmp_path: Path) -> None:
+    model = language(cell, ALIGNED[1])
+    double = {name: own.astype(np.float64) for name, own in model.tensors.items()}
+    _, line = export(model._replace(tensors=double), "onnx", tmp_path / "double.onnx")
+    assert "written as float32" in line
+    export(model, "onnx", tmp_path / "single.onnx")
+    assert (tmp_path / "double.onnx").read_bytes() == (tmp_path / "single.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("taken", ["net.c", "net.h"])
+def test_c_writes_both_files_or_neither(taken: str, tmp_path: Path) -> None:
+    (tmp_path / taken).mkdir()
+    with pytest.raises(UsageError, match=f"{taken} is a folder"):
+        export(language({"cell": "lstm"}, ALIGNED[0]), "c", tmp_path / "net.c")
+    assert [path.name for path in tmp_path.iterdir()] == [taken]
+
+
+def test_a_module_that_differs_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported = module._exported
+
+    def spoiled(own: torch.nn.Module, *arguments: Any) -> bytes:
+        with torch.no_grad():
+            own.head.bias += 0.1  # type: ignore[operator, union-attr]
+            found = exported(own, *arguments)
+            own.head.bias -= 0.1  # type: ignore[operator, union-attr]
+        return found
+
+    monkeypatch.setattr(module, "_exported", spoiled)
+    with pytest.raises(UsageError, match="ONNX Runtime and the module differ"):
+        to_onnx(Ragged(), (torch.randn(6, 3, 3), torch.tensor([6, 2, 4])), tmp_path / "module.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_is_measured_on_data(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_model("book.safetensors", language({"cell": "lstm"}, ALIGNED[0]))
+    Path("other.txt").write_text("abcdefghijk" * 40)
+    words = ["export", "book.safetensors", "--to", "c"]
+    assert main([*words, "--data", "other.txt"]) == 2
+    assert "expected it with --int8" in capsys.readouterr().err
+    assert main([*words, "--int8", "--data", "other.txt"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("int8 on other.txt: ")]
+    before, after = next(
+        (float(line.split()[4]), float(line.split()[6])) for line in lines if line.split()[3] == "loss"
+    )
+    assert before != after and after == pytest.approx(before, abs=0.05)
+    assert main(["evaluate", "book.safetensors", "other.txt", "--json"]) == 0
+    assert before == pytest.approx(json.loads(capsys.readouterr().out)["loss"], rel=1e-5)

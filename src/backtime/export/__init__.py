@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 
@@ -43,6 +45,9 @@ def export(model: ModelFile, form: str, out: Path, **options: Any) -> list[str]:
     """
     if form not in FORMATS:
         raise UsageError(f"--to {form}; expected one of {', '.join(FORMATS)}")
+    for name, value in model.tensors.items():
+        if not np.isfinite(value).all():
+            raise UsageError(f"tensor {name} has numbers that are not finite; no format keeps them")
     write: Callable[..., list[str]] = importlib.import_module(FORMATS[form].module).write
     return write(model, out, **options)
 

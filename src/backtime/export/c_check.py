@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.errors import UsageError
+from backtime.export.agreement import agreement
 from backtime.export.chain import Chain
 from backtime.reference.weights import Array
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
-BOUND = 1e-4  # of the largest output: float32 differs by 1e-6 or so
 STEPS = 40
 MAIN = """\
 #include "{name}.h"
@@ -55,13 +55,7 @@ def check(chain: Chain, source: Source, name: str) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
         theirs = run(chain, source, name, x, compiler, Path(folder))
         code = _code_size(compiler, Path(folder), name)
-    ours = expected(chain, x)
-    worst, largest = float(np.abs(theirs - ours).max()), float(np.abs(ours).max())
-    if not worst <= BOUND * max(1.0, largest):
-        raise UsageError(
-            f"the C file and the engine differ by {worst:.2g}, of outputs up to {largest:.3g}; expected "
-            f"{BOUND:g} of it at most: no file is written"
-        )
+    worst, largest = agreement([(expected(chain, x), theirs)], "the C file and the engine")
     agrees = f"compiled and run: the largest difference is {worst:.1e}, of outputs up to {largest:.3g}"
     return [agrees, *([f"{code:,} bytes of code (-Os)"] if code else [])]
 

@@ -27,11 +27,19 @@ def write(model: ModelFile, out: Path, int8: bool = False) -> list[str]:
     chain = chain_of(quantised(model) if int8 else model, "c")
     source = generate(chain, name, int8)
     lines = check(chain, source, name)
-    for path, text in ((out, source.code), (out.with_name(f"{name}.h"), source.header)):
-        with atomic_write(path) as file:
-            file.write(text.encode())
+    _write_both(out, out.with_name(f"{name}.h"), source)
     lines.append(f"{source.constants:,} bytes of constants, {source.state:,} bytes of state")
     return [*lines, *(_loss(chain_of(model, "c"), chain) if int8 else [])]
+
+
+def _write_both(out: Path, header: Path, source: Source) -> None:
+    """Both files, or neither."""
+    for path in (out, header):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; expected the name of a file to write")
+    with atomic_write(out) as code, atomic_write(header) as declarations:
+        code.write(source.code.encode())
+        declarations.write(source.header.encode())
 
 
 def generate(chain: Chain, name: str, int8: bool = False) -> Source:

@@ -8,11 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from backtime.errors import UsageError
-from backtime.export.onnx_check import BOUND
+from backtime.export.agreement import agreement
 from backtime.files import atomic_write
 
 
@@ -69,14 +67,8 @@ def _difference(module: torch.nn.Module, content: bytes, given: tuple[Any, ...])
     with torch.no_grad():
         ours = _flat(module(*given))
     theirs = run.run(None, inputs)
-    worst = max(float(np.abs(a.numpy() - b).max(initial=0)) for a, b in zip(ours, theirs, strict=True))
-    largest = max(float(a.abs().max()) for a in ours if a.numel())
-    if not worst <= BOUND * max(1.0, largest):
-        raise UsageError(
-            f"ONNX Runtime and the module differ by {worst:.2g}, of outputs up to {largest:.3g}; expected "
-            f"{BOUND:g} of it at most: no file is written"
-        )
-    return worst
+    pairs = ((a.numpy(), b) for a, b in zip(ours, theirs, strict=True))
+    return agreement(pairs, "ONNX Runtime and the module")[0]
 
 
 def _flat(output: Any) -> list[torch.Tensor]:

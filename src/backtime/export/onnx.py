@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from backtime.errors import UsageError
 from backtime.export.onnx_check import check
 from backtime.export.onnx_graph import Graph
@@ -18,11 +20,18 @@ def write(model: ModelFile, out: Path) -> list[str]:
         import onnxruntime  # noqa: F401
     except ModuleNotFoundError as error:
         raise UsageError(f"--to onnx needs {error.name}: pip install 'backtime[export]'") from error
+    told = [
+        f"the weights are {dtype}; written as float32, for ONNX Runtime has no other layers"
+        for dtype in {str(own.dtype) for own in model.tensors.values()}
+        if dtype != "float32"
+    ]
+    model = model._replace(tensors={name: own.astype(np.float32) for name, own in model.tensors.items()})
     content = build(model)
     worst, largest = check(model, content)
     with atomic_write(out) as file:
         file.write(content)
-    return [f"ONNX Runtime agrees: the largest difference is {worst:.1e}, of outputs up to {largest:.3g}"]
+    agrees = f"ONNX Runtime agrees: the largest difference is {worst:.1e}, of outputs up to {largest:.3g}"
+    return [agrees, *told]
 
 
 def build(model: ModelFile) -> bytes:

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from backtime.data.batching.buckets import Packed
-from backtime.errors import UsageError
+from backtime.export.agreement import agreement
 from backtime.export.chain import chain_of
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array
 from backtime.runtime.layers import Layers
 from backtime.runtime.reader import Reader
 
-BOUND = 1e-4  # of the largest output: float32 differs by 1e-6 or so, a wrong gate by 0.1
 SHAPES = ((1, 1), (7, 3), (20, 4))  # T, B
 Run = Callable[[dict[str, Any]], list[Any]]
 
@@ -23,14 +22,7 @@ def check(model: ModelFile, content: bytes) -> tuple[float, float]:
     run, random = session(content), np.random.default_rng(0)
     compare = CHECKS[model.config.network]
     pairs = [pair for T, B in SHAPES for pair in compare(model, run, T, B, random)]
-    worst = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
-    largest = max(float(np.abs(ours).max()) for ours, _ in pairs)
-    if not worst <= BOUND * max(1.0, largest):
-        raise UsageError(
-            f"ONNX Runtime and the engine differ by {worst:.2g}, of outputs up to {largest:.3g}; expected "
-            f"{BOUND:g} of it at most: no file is written"
-        )
-    return worst, largest
+    return agreement(pairs, "ONNX Runtime and the engine")
 
 
 def session(content: bytes) -> Run:

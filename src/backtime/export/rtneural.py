@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from backtime.errors import UsageError
+from backtime.export.agreement import agreement
 from backtime.export.chain import Chain, chain_of, forward_only
 from backtime.export.keras_weights import weights_of
 from backtime.files import atomic_write
 from backtime.models.file import ModelFile
-
-BOUND = 1e-4  # of the largest output: float32 differs by 1e-6 or so
 
 
 def write(model: ModelFile, out: Path) -> list[str]:
@@ -30,9 +29,7 @@ def write(model: ModelFile, out: Path) -> list[str]:
     ours = chain.run(x) if not chain.symbols else _without_symbols(chain, x)
     theirs = compute(made, x)
     theirs = theirs if chain.every else theirs[-1]
-    worst = float(np.abs(ours - theirs).max())
-    if not worst <= BOUND * max(1.0, float(np.abs(ours).max())):
-        raise UsageError(f"RTNeural's sums and the engine differ by {worst:.2g}: no file is written")
+    worst, _ = agreement([(ours, theirs)], "RTNeural's sums and the engine")
     with atomic_write(out) as file:
         file.write(json.dumps(made).encode())
     return [f"computed as RTNeural does: the largest difference is {worst:.1e}"]

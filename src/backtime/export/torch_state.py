@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from backtime.errors import UsageError
+from backtime.export.agreement import agreement
 from backtime.export.chain import Chain, chain_of
 from backtime.files import atomic_write
 from backtime.models.file import ModelFile
-
-BOUND = 1e-4  # of the largest output: float32 differs by 1e-6 or so
 
 
 def write(model: ModelFile, out: Path) -> list[str]:
@@ -45,10 +44,7 @@ def _tried(model: ModelFile, tensors: dict[str, Any]) -> list[str]:
     except UsageError:
         return ["not tried: the network is more than one chain of layers; the tensors are its own"]
     x = chain.example(20, np.random.default_rng(0))
-    ours, theirs = chain.run(x), _run(chain, tensors, x)
-    worst = float(np.abs(ours - theirs).max())
-    if not worst <= BOUND * max(1.0, float(np.abs(ours).max())):
-        raise UsageError(f"torch.nn and the engine differ by {worst:.2g}: no file is written")
+    worst, _ = agreement([(chain.run(x), _run(chain, tensors, x))], "torch.nn and the engine")
     return [f"torch.nn agrees: the largest difference is {worst:.1e}"]
 
 
