@@ -21,9 +21,10 @@ from backtime.cli.main import main
 from backtime.data.labelled import Reading
 from backtime.data.lexicon import Lexicon
 from backtime.data.text.vocabulary import Vocabulary
-from backtime.export import FORMATS, c_check, c_code, export, module, onnx_check, rtneural, to_onnx
-from backtime.export.agreement import agreement
+from backtime.export import FORMATS, c_check, c_code, export, onnx_check, rtneural
 from backtime.export.chain import chain_of
+from backtime.interchange import to_onnx, torch_to_onnx
+from backtime.interchange.agreement import agreement
 from backtime.models.config import LanguageConfig
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.file import ModelFile, write_model
@@ -393,7 +394,7 @@ def test_c_writes_both_files_or_neither(taken: str, tmp_path: Path) -> None:
 
 
 def test_a_module_that_differs_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exported = module._exported
+    exported = torch_to_onnx._exported
 
     def spoiled(own: torch.nn.Module, *arguments: Any) -> bytes:
         with torch.no_grad():
@@ -402,8 +403,19 @@ def test_a_module_that_differs_leaves_no_file(tmp_path: Path, monkeypatch: pytes
             own.head.bias -= 0.1  # type: ignore[operator, union-attr]
         return found
 
-    monkeypatch.setattr(module, "_exported", spoiled)
+    monkeypatch.setattr(torch_to_onnx, "_exported", spoiled)
     with pytest.raises(UsageError, match="ONNX Runtime and the module differ"):
+        to_onnx(Ragged(), (torch.randn(6, 3, 3), torch.tensor([6, 2, 4])), tmp_path / "module.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_module_frozen_at_its_example_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other sizes are tried without being asked for."""
+    exported = torch_to_onnx._exported
+    monkeypatch.setattr(torch_to_onnx, "_exported", lambda own, given, shapes: exported(own, given, None))
+    with pytest.raises(UsageError, match=r"does not run the file on arguments of \(1, 1, 3\), \(1,\)"):
         to_onnx(Ragged(), (torch.randn(6, 3, 3), torch.tensor([6, 2, 4])), tmp_path / "module.onnx")
     assert not list(tmp_path.iterdir())
 

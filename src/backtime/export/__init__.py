@@ -1,6 +1,6 @@
 """A trained model in the formats of others; each file is tried before it is kept. See docs/export.md.
 
-- ``onnx``      any network, for ONNX Runtime and whatever else reads ONNX; ``to_onnx`` for a PyTorch module
+- ``onnx``      any network, for ONNX Runtime and whatever else reads ONNX
 - ``c``         one C99 file and its header, without allocation: for microcontrollers
 - ``torch``     a ``state_dict`` of plain ``torch.nn`` layers
 - ``keras``     the lists that ``set_weights`` of Keras's layers takes
@@ -17,7 +17,7 @@ import numpy as np
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 
-__all__ = ["FORMATS", "Format", "export", "to_onnx"]
+__all__ = ["FORMATS", "Format", "export"]
 
 
 class Format(NamedTuple):
@@ -50,10 +50,3 @@ def export(model: ModelFile, form: str, out: Path, **options: Any) -> list[str]:
             raise UsageError(f"tensor {name} has numbers that are not finite; no format keeps them")
     write: Callable[..., list[str]] = importlib.import_module(FORMATS[form].module).write
     return write(model, out, **options)
-
-
-def to_onnx(module: Any, example: Any, out: Path, **options: Any) -> float:
-    """A PyTorch module that holds recurrent layers as an ONNX file; see ``backtime.export.module``."""
-    from backtime.export.module import to_onnx as write
-
-    return write(module, example, out, **options)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.errors import UsageError
-from backtime.export.agreement import agreement
 from backtime.export.chain import Chain
+from backtime.interchange.agreement import agreement
 from backtime.reference.weights import Array
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")

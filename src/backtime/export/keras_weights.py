@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from backtime.export.agreement import agreement
 from backtime.export.chain import Chain, chain_of
 from backtime.files import atomic_write
+from backtime.interchange.agreement import agreement
 from backtime.interchange.keras import from_keras, options, to_keras
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array

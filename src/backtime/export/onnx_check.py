@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from backtime.data.batching.buckets import Packed
-from backtime.export.agreement import agreement
 from backtime.export.chain import chain_of
+from backtime.interchange.agreement import agreement
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array
 from backtime.runtime.layers import Layers

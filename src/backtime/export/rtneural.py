@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from backtime.errors import UsageError
-from backtime.export.agreement import agreement
 from backtime.export.chain import Chain, chain_of, forward_only
 from backtime.export.keras_weights import weights_of
 from backtime.files import atomic_write
+from backtime.interchange.agreement import agreement
 from backtime.models.file import ModelFile
 
 

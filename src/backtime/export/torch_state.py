@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from backtime.errors import UsageError
-from backtime.export.agreement import agreement
 from backtime.export.chain import Chain, chain_of
 from backtime.files import atomic_write
+from backtime.interchange.agreement import agreement
 from backtime.models.file import ModelFile
 
 
