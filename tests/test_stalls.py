@@ -1,4 +1,4 @@
-"""The rule for busy machines, with planted stalls: a member of the team sleeps where it would lose its processor.
+"""The rule for busy machines, with planted stalls: a member sleeps where it would lose its processor.
 
 A program of its own, built from the team's sources alone, so that the stall is exact and nothing else has it.
 """
