@@ -6,16 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 
 from backtime.data.batching.buckets import Buckets
 from backtime.data.batching.share import Share, is_idle, take
 from backtime.data.batching.streams import Streams
 from backtime.errors import UsageError
+from backtime.training.meeting import fresh
 
 TEXT = "it was the best of times, it was the worst of times, it was the age of wisdom\n" * 60
 LANGUAGE = [
@@ -69,6 +73,34 @@ def test_the_shares_of_a_batch_are_the_batch_and_a_stand_in_does_not_count(alone
         take(0, 1)
         assert sorted(found) == sorted(batch.tolist())
     assert Share(3, 4).records(np.array([8, 9])).tolist() == [8]
+
+
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_a_meeting_has_nothing_of_an_earlier_one(late: int) -> None:
+    """Three processes meet three times in one store; the last time one of them comes late."""
+    store = dist.HashStore()
+    found: list[list[bytes]] = []
+    for again in range(3):
+        with ThreadPoolExecutor(3) as pool:
+
+            def meet(number: int, again: int = again) -> bytes:
+                if again == 2 and number == late:
+                    time.sleep(0.3)
+                own = fresh(store, number, 3, timedelta(seconds=20))
+                assert number or not own.check(["address"])
+                if number == 0:
+                    own.set("address", str(again))
+                return own.get("address")
+
+            found.append(list(pool.map(meet, range(3))))
+    assert found == [[str(again).encode()] * 3 for again in range(3)]
+
+
+def test_who_waits_in_vain_is_told() -> None:
+    store = dist.HashStore()
+    for number in (0, 1):
+        with pytest.raises(TimeoutError, match="the other processes did not come"):
+            fresh(store, number, 2, timedelta(seconds=0.2))
 
 
 def torchrun(count: int, words: list[str], folder: Path, restarts: int = 0) -> subprocess.Popen[str]:
@@ -146,7 +178,7 @@ def workers(parent: int) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("again", range(2))
+@pytest.mark.parametrize("again", range(2))  # which of the two is killed
 def test_a_killed_worker_leaves_no_trace(again: int, tmp_path: Path) -> None:
     """kill -9 of one worker: all start again from the last save, and end as an undisturbed run."""
     folder = prepared(tmp_path)

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from backtime.data.batching import share
 from backtime.training.carried import tensors_of, with_tensors
+from backtime.training.meeting import fresh
 from backtime.training.task import Carried, Task
 
 BATCH_AXIS = -2  # of a carried tensor (..., B, H)
@@ -47,7 +48,9 @@ def start() -> None:
     """Meet the others, if there are any."""
     number, of = processes()
     if of > 1 and not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        store, _, _ = next(dist.rendezvous("env://", number, of, timeout=PATIENCE))
+        own = fresh(store, number, of, PATIENCE)
+        dist.init_process_group("gloo", store=own, rank=number, world_size=of, timeout=PATIENCE)
         share.take(number, of)
 
 
