@@ -39,8 +39,11 @@ demo: $(READY) ## train a small model on Python's own sources, draw its curves, 
 test: $(READY) ## the quick tests, about two minutes (ARGS='-k lstm' narrows them)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-all: $(READY) ## every test, the slow ones too
-	$(BIN)/python -m pytest $(ARGS)
+# Two at a time, each with one thread of PyTorch's and two of the engine's own; then those that no other may disturb, on
+# PyTorch's threads.
+test-all: $(READY) ## every test, the slow ones too, two at a time
+	OMP_NUM_THREADS=1 BACKTIME_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
+	$(BIN)/python -m pytest -m alone $(ARGS)
 
 check: $(READY) ## lint, format, types
 	$(BIN)/ruff check src tests benchmarks

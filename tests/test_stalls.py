@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / "tests/programs/stalls.cpp", *sorted((ROOT / "csrc/threads").glob("*.cpp"))]
 

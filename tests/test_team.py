@@ -12,6 +12,8 @@ import pytest
 
 from cases import engine_or_skip
 
+pytestmark = pytest.mark.alone
+
 BEGIN = """
 import os, sys, threading, time, warnings
 import numpy as np

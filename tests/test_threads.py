@@ -14,6 +14,8 @@ import pytest
 from backtime import _engine
 from cases import engine_or_skip
 
+pytestmark = pytest.mark.alone
+
 BEGIN = """
 import sys, threading, time
 import numpy as np

@@ -21,6 +21,8 @@ from backtime.data.batching.streams import Streams
 from backtime.errors import UsageError
 from backtime.training.meeting import fresh
 
+pytestmark = pytest.mark.alone
+
 TEXT = "it was the best of times, it was the worst of times, it was the age of wisdom\n" * 60
 LANGUAGE = [
     "--hidden-size",
