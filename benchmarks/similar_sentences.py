@@ -16,9 +16,11 @@ import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from itertools import combinations
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -26,10 +28,15 @@ from backtime.cli.main import main as backtime
 from backtime.data.pair_parts import draw_held_out
 from backtime.data.scored_pairs import ScoredPair, read_scored
 from backtime.data.similar import Related
+from backtime.nn.accelerate import restore
 from backtime.tasks.retrieval import ranks, recall
+from backtime.tasks.similar import KIND
 
 TEST, SEED = 0.15, 0  # the share of the pairs to test on, and of its hash
-COMMAND = "train train.tsv --task similar"
+COMMAND = (
+    "train train.tsv --task similar --bidirectional --hidden-size 256 --embedding-size 200 --epochs 20 "
+    "--schedule cosine"
+)
 TOKENS = {"scikit-learn's words": r"(?u)\b\w\w+\b", "all words and signs": r"\w+|[^\w\s]"}
 
 
@@ -79,6 +86,29 @@ def bag_of_words(folder: Path, pattern: str) -> dict[str, float]:
     return recall(ranks(lambda some: (table[some] @ table.T).toarray(), related))
 
 
+def torch_layers() -> Any:
+    """A block in which the task trains the same network, from the same weights, on the layers of torch.nn."""
+    build = KIND.build
+
+    def swapped(*arguments: Any) -> Any:
+        task = build(*arguments)
+        restore(task.model, everything=True)
+        return task
+
+    return mock.patch.object(KIND, "build", swapped)
+
+
+def train(folder: Path, options: str) -> str:
+    """Train by the command and measure on the test part; what came of it, in a line."""
+    words = COMMAND.replace("train.tsv", str(folder / "train.tsv"))
+    start = time.perf_counter()
+    assert backtime([*shlex.split(f"{words} {options}"), "--out", str(folder / "run")]) == 0
+    spent, told = time.perf_counter() - start, io.StringIO()
+    with redirect_stdout(told):
+        assert backtime(["evaluate", str(folder / "run"), str(folder / "test.tsv"), "--json"]) == 0
+    return f"trained in {spent:.0f} s: {json.loads(told.getvalue())}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -86,6 +116,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="tab-separated English and French, or a zip of fra.txt")
     parser.add_argument("--folder", type=Path, help="where parts and run go (default: a temporary one)")
     parser.add_argument("--options", default="", help="more words for the command")
+    parser.add_argument("--layers-from", choices=("backtime", "torch"), default="backtime")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = args.folder or Path(place)
@@ -93,14 +124,8 @@ def main() -> None:
         prepare(args.source, folder)
         for name, pattern in TOKENS.items():
             print(f"TF-IDF, {name}: {bag_of_words(folder, pattern)}", flush=True)
-        words = COMMAND.replace("train.tsv", str(folder / "train.tsv")) + f" {args.options}"
-        start = time.perf_counter()
-        assert backtime([*shlex.split(words), "--out", str(folder / "run")]) == 0
-        spent = time.perf_counter() - start
-        told = io.StringIO()
-        with redirect_stdout(told):
-            assert backtime(["evaluate", str(folder / "run"), str(folder / "test.tsv"), "--json"]) == 0
-        print(f"backtime, trained in {spent:.0f} s: {json.loads(told.getvalue())}")
+        with torch_layers() if args.layers_from == "torch" else nullcontext():
+            print(f"layers of {args.layers_from}, {train(folder, args.options)}")
 
 
 if __name__ == "__main__":

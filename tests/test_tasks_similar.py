@@ -215,6 +215,27 @@ def test_sequences_in_any_order_are_packed_and_found_again() -> None:
         assert together[n].norm().item() == pytest.approx(1, abs=1e-6)
 
 
+def test_the_loss_of_a_batch_leaves_out_what_is_known_to_belong(tmp_path: Path) -> None:
+    """'one' stands with 'uno' and with 'eins': neither is wrong for it. 'due' stands on both sides."""
+    rows = [("one", "uno"), ("one", "eins"), ("two", "due"), ("due", "zwei"), ("three", "tre")]
+    Path("a.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in rows))
+    settings = SimilarKind.settings(
+        hidden_size=5, embedding_size=4, validation_fraction=0, word_dropout=0, batch_size=8, temperature=0.3
+    )
+    kind = SimilarKind()
+    data = kind.prepare(Path("a.tsv"), settings, tmp_path, None, print)
+    torch.manual_seed(3)
+    task = kind.build(data, settings, None)
+    task.model.eval()
+    loss, _, count = task.loss(0, 0, None)
+    task.save_model(tmp_path / "model")
+    model: Any = tasks.load(tmp_path / "model")
+    u, v = (model.vectors(side) for side in zip(*rows, strict=True))
+    left_out = {(0, 1), (1, 0), (3, 2), (2, 2)}
+    assert count == 5 and loss.item() == pytest.approx(pairs_loss(u @ v.T, 0.3, left_out), rel=1e-5)
+    assert loss.item() != pytest.approx(pairs_loss(u @ v.T, 0.3, set()), rel=1e-3)
+
+
 # From the shell.
 
 
@@ -567,3 +588,18 @@ def test_measuring_does_not_depend_on_the_order_of_the_texts() -> None:
         measure(own, NumberedPairs.of(part, symbols, reading), "pairs", 100) for part in (pairs, pairs[::-1])
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_the_benchmark_parts_sentences_and_finds_equal_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    from benchmarks import similar_sentences as benchmark
+
+    rows = [(f"{verb} {n} now", f"{n} fr", "by x") for n in SIGNS for verb in ("take", "grab")]
+    Path("fra.txt").write_text("".join("\t".join(row) + "\n" for row in [*rows, ("alone", "seul", "by y")]))
+    pairs = benchmark.paraphrases(list(benchmark.sentences(Path("fra.txt"))))
+    assert [own[:2] for own in pairs] == sorted((f"grab {n} now", f"take {n} now") for n in SIGNS)
+    monkeypatch.setattr(benchmark, "TEST", 0.5)
+    benchmark.prepare(Path("fra.txt"), Path())
+    texts = [{*Path(name).read_text().replace("\t", "\n").split("\n")} for name in ("train.tsv", "test.tsv")]
+    assert texts[0] & texts[1] == {""} and len(texts[0]) == len(texts[1]) == 7
+    assert benchmark.bag_of_words(Path(), benchmark.TOKENS["all words and signs"])["recall_1"] == 1
