@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from backtime import tasks
 from backtime.cli.main import main
 from backtime.data.pair_parts import draw_held_out
-from backtime.data.scored_pairs import PairReading, ScoredPair
+from backtime.data.scored_pairs import PairReading, ScoredPair, reading_of, target_of
 from backtime.data.similar import Related, ordered
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile, read_model
@@ -189,6 +189,26 @@ def pair(first: str, second: str, value: str = "") -> ScoredPair:
     return ScoredPair(first, second, value, "x")
 
 
+def test_scores_stand_for_cosines() -> None:
+    inside = [pair("a", "b", "0.2"), pair("c", "d", "-1")]
+    assert reading_of(inside, "word", "score") == PairReading("word", "score")
+    assert [PairReading("word", "score").cosine(own) for own in inside] == [0.2, -1]
+    beyond = [pair("a", "b", value) for value in ("1", "4", "5")]
+    reading = reading_of(beyond, "char", "score")
+    assert reading == PairReading("char", "score", 1, 5)
+    assert [reading.cosine(own) for own in beyond] == [0, 0.75, 1] and reading.score(0.75) == 4
+    assert [PairReading("word", "label").cosine(pair("a", "b", v)) for v in ("Same", "0")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "column", "target"),
+    [(["", ""], "auto", "pairs"), (["1", "same"], "auto", "label"), (["1", "0.5"], "auto", "score"),
+     (["1", "0"], "score", "score"), (["who", "when"], "ignore", "pairs")],
+)  # fmt: skip
+def test_the_third_column_says_what_is_learned(values: list[str], column: str, target: str) -> None:
+    assert target_of([pair("a", "b", value) for value in values], column) == target
+
+
 def test_no_text_is_in_two_parts() -> None:
     draw = random.Random(3)
     pairs = [pair(f"t{draw.randrange(250)}", f"t{draw.randrange(250)}") for _ in range(100)]
@@ -239,7 +259,11 @@ def test_the_loss_of_a_batch_leaves_out_what_is_known_to_belong(tmp_path: Path) 
 # From the shell.
 
 
-@pytest.mark.parametrize("options", [[], ["--pooling", "attention", "--bidirectional"], ["--level", "char"]])
+@pytest.mark.parametrize(
+    "options",
+    [[], pytest.param(["--pooling", "attention", "--bidirectional"], marks=pytest.mark.slow),
+     pytest.param(["--level", "char"], marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_pairs_are_learned_and_ranked(options: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     write_pairs("some.tsv", 1)
     write_pairs("other.tsv", 2, 40)
@@ -283,7 +307,7 @@ def test_predict_and_rank_from_the_shell_and_from_python(capsys: pytest.CaptureF
     assert found[0]["cosine"] == pytest.approx(float(u @ v), abs=1e-12)
 
 
-@pytest.mark.parametrize("value", ["score", "label", "0 and 1"])
+@pytest.mark.parametrize("value", ["score", "label", pytest.param("0 and 1", marks=pytest.mark.slow)])
 def test_scores_and_labels_are_learned_and_used(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_shared("some.tsv", 1, value)
     write_shared("other.tsv", 2, value, 80)
