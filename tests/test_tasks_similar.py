@@ -25,7 +25,7 @@ from backtime.models.file import ModelFile, read_model
 from backtime.models.saving import load_model
 from backtime.models.similarity import Similarity, SimilarityConfig, in_batch_loss
 from backtime.runtime import similarity as runtime
-from backtime.tasks import runs, scores
+from backtime.tasks import retrieval, runs, scores
 from backtime.tasks.retrieval import ranks, recall
 from backtime.tasks.similar import SimilarKind, measure
 
@@ -158,7 +158,7 @@ def test_what_belongs_together_is_known() -> None:
     assert not nothing(np.arange(3), np.arange(3)).any()
 
 
-def test_recall_is_that_of_the_definition() -> None:
+def test_recall_is_that_of_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text 0 belongs to 1 and 2, 3 to 4; 5 to nobody. Whoever is as near counts as nearer."""
     likeness = np.array([
         [9, 2, 3, 5, 1, 0],  # 0: the nearest of 1 and 2 comes after 3
@@ -171,6 +171,8 @@ def test_recall_is_that_of_the_definition() -> None:
     related = Related(np.array([0, 0, 3]), np.array([1, 2, 4]), 6)
     found = ranks(lambda some: likeness[some], related)
     assert found.tolist() == [2, 1, 4, 1, 2]
+    monkeypatch.setattr(retrieval, "AT_ONCE", 12)  # two texts at once
+    assert ranks(lambda some: likeness[some], related).tolist() == [2, 1, 4, 1, 2]
     assert recall(found) == {"recall_1": 0.4, "recall_5": 1.0, "recall_10": 1.0}
     assert recall(np.zeros(0, np.int64), (1,)) == {"recall_1": 0.0}
 

@@ -99,6 +99,11 @@ class Related:
         found: Flags = self.keys[places] == wanted
         return found
 
+    def of(self, start: int, stop: int) -> tuple[Numbers, Numbers]:
+        """All that belong to the texts ``start`` to ``stop``: which of these, from 0, and the other text."""
+        own = self.keys[slice(*np.searchsorted(self.keys, [start * self.count, stop * self.count]))]
+        return own // self.count - start, own % self.count
+
 
 class Ordered(NamedTuple):
     """Sequences in packed rows, and the place that each has there: the longest comes first."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from backtime.data.similar import Related
 
 TOPS = (1, 5, 10)
-AT_ONCE = 512  # texts that look for their neighbours
+AT_ONCE = 2**22  # likenesses that are looked at, of some texts to all
 Scores = Callable[[NDArray[np.int64]], NDArray[Any]]
 
 
@@ -19,16 +19,18 @@ def ranks(scores: Scores, related: Related) -> NDArray[np.int64]:
     ``scores`` gives the likeness (n, N) of n texts to all N. The rank is one more than the number of the
     other texts, without the text itself, that are at least as near: equal ones count against it.
     """
-    everyone, found = np.arange(related.count), []
-    for start in range(0, related.count, AT_ONCE):
-        some = everyone[start : start + AT_ONCE]
+    N, found = related.count, [np.zeros(0, np.int64)]
+    rows = max(1, AT_ONCE // N)
+    for start in range(0, N, rows):
+        some = np.arange(start, min(start + rows, N))
         near = np.array(scores(some), np.float64)
-        right = related(some, everyone)
-        right[some[:, None] == everyone] = False
-        near[some[:, None] == everyone] = -np.inf
+        right = np.zeros(near.shape, bool)
+        right[related.of(start, start + rows)] = True
+        own = (some - start, some)  # a text is not its own neighbour
+        right[own], near[own] = False, -np.inf
         best = np.where(right, near, -np.inf).max(1, keepdims=True)
         found.append(1 + ((near >= best) & ~right).sum(1)[right.any(1)])
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
+    return np.concatenate(found)
 
 
 def recall(found: NDArray[np.int64], tops: Sequence[int] = TOPS) -> dict[str, float]:
