@@ -32,6 +32,7 @@ from backtime.tasks.similar import SimilarKind, measure
 SMALL = ["--task", "similar", "--hidden-size", 12, "--embedding-size", 12, "--batch-size", 16]
 SMALL += ["--dropout", 0, "--word-dropout", 0, "--lr", 0.01, "--log-every", 5]
 SIGNS = ["one", "two", "three", "four", "five", "six"]
+SEED_17 = 1  # with which batches of 16 of 17 pairs begin with the smaller one
 OTHERS = ["uno", "due", "tre", "quattro", "cinque", "sei"]
 
 
@@ -133,14 +134,13 @@ def test_the_losses_of_scores_and_labels_are_those_of_the_definition() -> None:
 
 
 def test_a_batch_of_one_pair_does_not_say_what_is_a_large_loss() -> None:
-    """17 pairs in batches of 16: the first step may be that of the one that is left, which costs nothing."""
-    write_pairs("some.tsv", 1, 17)
-    for seed in range(4):
-        words = [*SMALL, "--validation-fraction", 0, "--lr", 1e-3, "--max-steps", 2, "--seed", seed]
-        words += ["--log-every", 1]
-        backtime("train", "some.tsv", *words, "--out", f"run{seed}", "--quiet")
-        run = [json.loads(line) for line in Path(f"run{seed}/metrics.jsonl").read_text().splitlines()]
-        assert [line["step"] for line in run][:2] == [1, 2] and run[0]["loss"] + run[1]["loss"] > 0.5
+    """17 pairs in batches of 16: the first step here is that of the one that is left, which costs nothing."""
+    Path("some.tsv").write_text("".join(f"one {n}\tuno {n}\n" for n in range(17)))
+    words = [*SMALL, "--validation-fraction", 0, "--lr", 1e-3, "--max-steps", 2, "--seed", SEED_17]
+    backtime("train", "some.tsv", *words, "--log-every", 1, "--out", "run", "--quiet")
+    run = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in run][:2] == [1, 2]
+    assert run[0]["loss"] == 0 and run[1]["loss"] > 1
 
 
 def test_one_pair_alone_has_nothing_to_be_told_from() -> None:
@@ -311,9 +311,9 @@ def test_predict_and_rank_from_the_shell_and_from_python(capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("value", ["score", "label", pytest.param("0 and 1", marks=pytest.mark.slow)])
 def test_scores_and_labels_are_learned_and_used(value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    write_shared("some.tsv", 1, value)
+    write_shared("some.tsv", 1, value, 160)
     write_shared("other.tsv", 2, value, 80)
-    backtime("train", "some.tsv", *SMALL, "--epochs", 15, "--validation-fraction", 0, "--out", "run")
+    backtime("train", "some.tsv", *SMALL, "--epochs", 10, "--validation-fraction", 0, "--out", "run")
     name = "spearman" if value == "score" else "accuracy"
     backtime("evaluate", "run", "other.tsv", "--json")
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
