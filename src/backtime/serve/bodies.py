@@ -22,13 +22,15 @@ async def read_body(request: Request, settings: ServeSettings, kind: str = "") -
             async for part in request.stream():
                 size += len(part)
                 if size > most:
-                    await _linger(request)
-                    raise Refusal(413, f"the request has more than {most:,} bytes", close=True)
+                    break
                 parts.append(part)
     except TimeoutError:
         raise Refusal(
             408, f"the request took more than {settings.request_seconds:g} s to arrive", close=True
         ) from None
+    if size > most:
+        await _linger(request)
+        raise Refusal(413, f"the request has more than {most:,} bytes", close=True)
     if not size:
         raise UsageError("the request is empty; expected a body")
     return b"".join(parts)

@@ -72,7 +72,7 @@ class Guard:
             raise Refusal(503, "the server is stopping; try another or again in a while", close=True)
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         local = self.settings.host in LOOPBACK
-        if local and name not in (*LOOPBACK, self.settings.allow_host):
+        if local and (not name or name not in (*LOOPBACK, self.settings.allow_host)):
             raise Refusal(421, "this server is asked by another name; expected localhost, or --allow-host")
         origin = headers.get(b"origin")
         if origin is not None and origin.split("://", 1)[-1] != host:
