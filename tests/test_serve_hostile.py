@@ -12,16 +12,46 @@ from serving import Running, classifier, complete, post, running, status, text_m
 
 TEXT, REVIEWS = "/v1/models/text-lstm", "/v1/models/reviews"
 BODIES: list[bytes] = [
-    b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"records": "\xff"}', b'{"records": [NaN]}',
-    b'{"records": [1e999]}', b'{"records": []}', b'{"records": [3]}', b'{"records": [[]]}', b'{"records": [{}]}',
-    b'{"records": [null]}', b'{"records": [""]}', b'{"records": ["\\ud800"]}', b'{"records": ["A"], "more": 1}', b"[" * 100_000,
-    b'{"records": ' + b"[" * 900 + b"]" * 900 + b"}", b'{"records": [' + b"9" * 6000 + b"]}",
-    b'{"prompt": 3}', b'{"length": 1.5}', b'{"length": -1}', b'{"length": 1000000000}',
-    b'{"temperature": "hot"}', b'{"temperature": -1}', b'{"temperature": NaN}', b'{"top_p": 0}', b'{"top_k": -3}', b'{"seed": -1}',
-    b'{"stop": ""}', b'{"out": "/tmp/x"}', b'{"prompt": "\xc3"}', b'{"greedy": 1}', b'{"prompt": "\\u0000"}',
-]  # fmt: skip
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"\xff\xfe",
+    b'{"records": "\xff"}',
+    b'{"records": [NaN]}',
+    b'{"records": [1e999]}',
+    b'{"records": []}',
+    b'{"records": [3]}',
+    b'{"records": [[]]}',
+    b'{"records": [{}]}',
+    b'{"records": [null]}',
+    b'{"records": [""]}',
+    b'{"records": ["\\ud800"]}',
+    b'{"records": ["A"], "more": 1}',
+    b"[" * 100_000,
+    b'{"records": ' + b"[" * 900 + b"]" * 900 + b"}",
+    b'{"records": [' + b"9" * 6000 + b"]}",
+    b'{"prompt": 3}',
+    b'{"length": 1.5}',
+    b'{"length": -1}',
+    b'{"length": 1000000000}',
+    b'{"temperature": "hot"}',
+    b'{"temperature": -1}',
+    b'{"temperature": NaN}',
+    b'{"top_p": 0}',
+    b'{"top_k": -3}',
+    b'{"seed": -1}',
+    b'{"stop": ""}',
+    b'{"out": "/tmp/x"}',
+    b'{"prompt": "\xc3"}',
+    b'{"greedy": 1}',
+    b'{"prompt": "\\u0000"}',
+]
 HEADS: list[bytes] = [
-    b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
+    b"GET\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: example.org\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
@@ -34,7 +64,7 @@ HEADS: list[bytes] = [
     b"Connection: Upgrade\r\nX: " + b"x" * 9000 + b"\r\n\r\n",
     b"DELETE /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET /v1/models/%00%ff/predict HTTP/1.1\r\nHost: localhost\r\n\r\n",
-]  # fmt: skip
+]
 
 
 ADDRESSES = [f"{TEXT}/predict", f"{REVIEWS}/predict", f"{TEXT}/sample", f"{TEXT}/stream"]
