@@ -5,7 +5,7 @@ const sides = () => {
   return [style.getPropertyValue("--negative"), style.getPropertyValue("--positive")];
 };
 
-export function colour(value, strength = 0.55) {
+export function colour(value, strength = 0.7) {
   const [negative, positive] = sides();
   const share = Math.min(1, Math.abs(value)) * strength;
   return `rgba(${value < 0 ? negative : positive}, ${share.toFixed(3)})`;
