@@ -25,11 +25,12 @@ CLIENTS, SESSIONS = 100, 20
 SYMBOLS = [chr(n) for n in range(48, 113)]  # 65 of them
 HEAD = ["LSTM 1 x 128, V = 65", "backtime serve", "PyTorch, 40 lines"]
 NOTES = """\
-{clients} clients read texts as server-sent events at the same time for {seconds:g} s, then {sessions} sessions over
-WebSocket send one symbol, wait for its answer, and send the next, {seconds:g} s more. Clients, server and all else
-share the two cores. The bare `sample` is one text in a process of its own, before and after: {bare:,.0f} characters
-a second, of which {clients} clients get {share:.0%} together from backtime. The memory is the server's resident set
-while the texts go on for {minutes:g} min: {memory}. The PyTorch server is `benchmarks/extra/torch_server.py`."""
+{clients} clients read texts as server-sent events at the same time for {seconds:g} s, then {sessions}
+sessions over WebSocket send one symbol, wait for its answer, and send the next, {seconds:g} s more.
+Clients, server and all else share the two cores. The bare `sample` is one text in a process of its own,
+before and after: {bare:,.0f} characters a second, of which {clients} clients get {share:.0%} together
+from backtime. The memory is the server's resident set while the texts go on for {minutes:g} min:
+{memory}. The PyTorch server is `benchmarks/extra/torch_server.py`."""
 
 
 def make_model(path: Path) -> None:
