@@ -15,6 +15,7 @@ VERBS = {
     "sample": "write something new with a trained model",
     "evaluate": "measure a trained model on data",
     "predict": "apply a trained model to records",
+    "serve": "serve trained models over HTTP, with a page",
     "export": "write a trained model in a format of others",
     "flow": "see the gradient travel through time",
     "derive": "every path of backpropagation through time",

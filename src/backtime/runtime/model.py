@@ -84,7 +84,7 @@ class Model:
             raise UsageError(f"length is {length}; expected a whole number from 0")
         sampler = Sampler(self.config.vocabulary_size, temperature, top_k, top_p, greedy, seed)
         gate = None if stop is None else StopString(stop)
-        pieces = self._pieces(self._encode(prompt), bool(prompt), length, sampler)
+        pieces = self._pieces(self.encode(prompt), bool(prompt), length, sampler)
         return pieces if gate is None else _until(gate, pieces)
 
     def read(self, source: Path | None) -> Iterator[str]:
@@ -103,7 +103,8 @@ class Model:
             except UnknownSymbolError as error:
                 raise UsageError(f"line {number}: {error}") from error
 
-    def _encode(self, prompt: str) -> list[int]:
+    def encode(self, prompt: str) -> list[int]:
+        """The symbols that the model reads before it writes; those of a new line where there is no prompt."""
         try:
             ids: list[int] = self.vocabulary.encode(prompt or "\n").tolist()
         except UnknownSymbolError as error:

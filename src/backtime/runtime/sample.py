@@ -1,7 +1,7 @@
 """Drawing symbols from logits: temperature, top-k, top-p; and ending at a stop string."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,12 +66,74 @@ class Sampler:
             raise _not_finite()
         return int(p.searchsorted(self._next() * mass, "right"))
 
+    def probabilities(self, logits: Array) -> NDArray[np.float64]:
+        """What ``draw`` draws from: p (V,), after temperature and cuts."""
+        p = np.zeros(len(logits))
+        if self.greedy:
+            p[int(logits.argmax())] = 1.0
+            return p
+        z = (logits.astype(np.float64) - logits.max()) * self.sharpness
+        if self.top_k:
+            keep_largest(z, self.top_k)
+        masses = np.exp(z)
+        if self.top_p < 1:
+            chosen = nucleus(masses, self.top_p)
+            p[chosen] = masses[chosen]
+            masses = p
+        if not math.isfinite(masses.sum()):
+            raise _not_finite()
+        found: NDArray[np.float64] = masses / masses.sum()
+        return found
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is cut off and chance decides."""
+        return not (self.greedy or self.top_k) and self.top_p >= 1
+
+    def chance(self) -> float:
+        """The next random number in [0, 1), of which a symbol takes one."""
+        return self._next()
+
+    def go_on_from(self, other: "Sampler") -> None:
+        """Take over the random numbers of another sampler, where they are."""
+        self._next = other._next
+
     def _draw_from_nucleus(self, p: NDArray[np.float64]) -> int:
         chosen = nucleus(p, self.top_p)
         masses = np.add.accumulate(p[chosen])
         if not masses[-1] < math.inf:
             raise _not_finite()
         return int(chosen[masses.searchsorted(self._next() * masses[-1], "right")])
+
+
+@np.errstate(invalid="ignore")
+def draw_together(samplers: Sequence[Sampler], logits: Array) -> list[int]:
+    """What each sampler draws from its row of ``logits`` (B, V), every one as if it were alone.
+
+    -1 stands for a row whose outputs are not finite numbers, which ``Sampler.draw`` refuses.
+    """
+    drawn = [-1 if own.plain else _drawn(own, z) for own, z in zip(samplers, logits, strict=True)]
+    plain = [n for n, own in enumerate(samplers) if own.plain]
+    if not plain:
+        return drawn
+    z = logits if len(plain) == len(samplers) else logits[plain]
+    p = np.subtract(z, z.max(1, keepdims=True), dtype=np.float64)
+    p *= np.array([[samplers[n].sharpness] for n in plain])
+    np.exp(p, p)
+    np.add.accumulate(p, 1, out=p)
+    masses = p[:, -1].copy()
+    at = np.array([samplers[n].chance() for n in plain]) * masses
+    found = (p <= at[:, None]).sum(1).tolist()
+    for n, symbol, mass in zip(plain, found, masses.tolist(), strict=True):
+        drawn[n] = symbol if mass < math.inf else -1
+    return drawn
+
+
+def _drawn(sampler: Sampler, logits: Array) -> int:
+    try:
+        return sampler.draw(logits)
+    except UsageError:
+        return -1
 
 
 def keep_largest(z: NDArray[np.float64], k: int) -> None:
