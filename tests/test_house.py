@@ -38,7 +38,7 @@ FLOORS = [
     {"models"},
     {"runtime"},
     {"training", "insight", "export"},
-    {"tasks"},
+    {"tasks", "memory"},
     {"serve", "estimators"},
     {"cli"},
     {"__init__", "__main__"},

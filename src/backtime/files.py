@@ -6,6 +6,7 @@ import glob
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,6 +47,27 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``path`` when the block ends; ``path`` is not there yet, or empty.
+
+    When the block raises, nothing is left. Raises ``UsageError`` when it cannot be created.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(_refusal(path, error)) from error
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:  # Ctrl-C too
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UsageError(_refusal(path, error)) from error
+        raise
 
 
 def to_json(value: Any, **options: Any) -> str:

@@ -18,6 +18,7 @@ VERBS = {
     "serve": "serve trained models over HTTP, with a page",
     "export": "write a trained model in a format of others",
     "flow": "see the gradient travel through time",
+    "bench": "measure what networks can do",
     "derive": "every path of backpropagation through time",
 }
 BAD_INPUT, INTERRUPTED, CLOSED = 2, 130, 141  # exit statuses; 128 + SIGINT, 128 + SIGPIPE
