@@ -19,9 +19,9 @@ import torch
 from backtime.cli.main import main
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.insight import paths, read_network
-from backtime.insight.network_files import network_from_json, network_to_json
-from backtime.insight.notation import Notation
-from backtime.insight.partials import Use, Values
+from backtime.insight.unfolded.network_files import network_from_json, network_to_json
+from backtime.insight.unfolded.notation import Notation
+from backtime.insight.unfolded.partials import Use, Values
 from backtime.models import LanguageConfig, load_model
 from backtime.models.file import ModelFile, write_model
 
@@ -220,7 +220,7 @@ def test_equal_pictures_have_equal_bytes(capsys: pytest.CaptureFixture[str], tmp
 def test_a_picture_shows_the_path_it_is_asked_for() -> None:
     pytest.importorskip("matplotlib")
     from backtime.insight import draw
-    from backtime.insight.panel import MARKED
+    from backtime.insight.drawing.panel import MARKED
 
     found = paths("lstm", "Wx", "t", steps=3, layers=1, max_paths=2)
     path = found.first(50)[-1]

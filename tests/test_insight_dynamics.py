@@ -11,9 +11,9 @@ import torch
 import backtime.nn
 from backtime import UsageError
 from backtime.insight import fixed_points
-from backtime.insight.exponents import dimension, lyapunov
-from backtime.insight.jacobians import jacobians, singular_values
-from backtime.insight.levels import Level, run_level
+from backtime.insight.dynamics.exponents import dimension, lyapunov
+from backtime.insight.dynamics.jacobians import jacobians, singular_values
+from backtime.insight.layers.levels import Level, run_level
 from backtime.nn.backends import equations
 from backtime.nn.backends.composed import _input_product
 from backtime.nn.types import Call, Weights

@@ -10,8 +10,9 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import backtime.nn
 from backtime import UsageError
-from backtime.insight import flow, steps
-from backtime.insight.levels import Level
+from backtime.insight import flow
+from backtime.insight.layers.levels import Level
+from backtime.insight.steps import steps
 from unrolled import lag_gradients, norms, unroll
 
 # float64 and some hundred sums on the way: what is right agrees to 1e-12, what is wrong does not
@@ -132,7 +133,7 @@ def test_every_option_adds_up_to_the_engines_gradient(cell: str, options: dict[s
 def test_by_hand_and_by_autograd_are_the_same_step(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = make(cell), batch(T, B, I)
     by_hand = flow(model, x)
-    monkeypatch.setattr("backtime.insight.through_time.step_of", steps.AnyStep)
+    monkeypatch.setattr("backtime.insight.gradient.through_time.step_of", steps.AnyStep)
     general = flow(model, x)
     for a, b in zip(by_hand.levels, general.levels, strict=True):
         np.testing.assert_allclose(a.log_mean, b.log_mean, rtol=1e-10, atol=1e-10)

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from backtime import UsageError
-from backtime.insight import Network, enumeration, paths
-from backtime.insight.counting import count_by_walking, count_to, law
-from backtime.insight.graph import Graph, Node, Wrt
-from backtime.insight.network import random_network
-from backtime.insight.partials import Partial, Values
-from backtime.insight.report import formulas, text_report, to_json
+from backtime.insight import Network, paths
+from backtime.insight.derivation import enumeration
+from backtime.insight.derivation.counting import count_by_walking, count_to, law
+from backtime.insight.drawing.text import formulas, text_report, to_json
+from backtime.insight.unfolded.graph import Graph, Node, Wrt
+from backtime.insight.unfolded.network import random_network
+from backtime.insight.unfolded.partials import Partial, Values
 from backtime.reference import Weights
 
 CELLS: list[tuple[str, dict[str, Any]]] = [
@@ -360,7 +361,9 @@ def test_a_wrong_partial_derivative_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_path_that_is_missing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = enumeration.routes
-    monkeypatch.setattr("backtime.insight.derivation.routes", lambda graph: list(listed(graph))[:-1])
+    monkeypatch.setattr(
+        "backtime.insight.derivation.derivation.routes", lambda graph: list(listed(graph))[:-1]
+    )
     assert not paths("rnn").adds_up
 
 

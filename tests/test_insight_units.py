@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from backtime import UsageError
-from backtime.insight.units import correlations, look, properties
-from backtime.insight.units_shown import page, shown
+from backtime.insight.units.following import correlations, look, properties
+from backtime.insight.units.shown import page, shown
 from backtime.models import LanguageConfig, LanguageModel
 
 TEXT = 'f("a (b", x)\n  g[1]\n'

@@ -5,7 +5,7 @@ import pytest
 
 from backtime.insight import flow
 from backtime.insight.measures import fallen
-from backtime.insight.verdict import Verdict, judge, recommended
+from backtime.insight.verdict.rules import Verdict, judge, recommended
 from illnesses import batch, make
 
 PLANTED = {

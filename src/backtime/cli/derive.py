@@ -8,12 +8,12 @@ from typing import Any
 
 from backtime.cli.streams import need_output
 from backtime.errors import UsageError
-from backtime.insight.derivation import Derivation
-from backtime.insight.latex import latex_document
-from backtime.insight.network import LOSSES
-from backtime.insight.network_files import read_network
-from backtime.insight.question import MOST_PATHS, paths
-from backtime.insight.report import text_report, to_json
+from backtime.insight.derivation.derivation import Derivation
+from backtime.insight.derivation.question import MOST_PATHS, paths
+from backtime.insight.drawing.latex import latex_document
+from backtime.insight.drawing.text import text_report, to_json
+from backtime.insight.unfolded.network import LOSSES
+from backtime.insight.unfolded.network_files import read_network
 
 DESCRIPTION = """\
 Write out every path on which a gradient travels back through an unfolded recurrent network:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     options = vars(args)
     found = _derive(options)
     if "picture" in options:
-        from backtime.insight.drawing import write_pictures
+        from backtime.insight.drawing.pictures import write_pictures
 
         write_pictures(found, options["picture"], options.get("path"))
     elif "path" in options:

@@ -112,7 +112,8 @@ def _look(path: Path, args: argparse.Namespace) -> tuple[Any, Extra | None]:
 
 def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A language model on pieces of a text: every symbol has a loss."""
-    from backtime.insight import language, units_shown
+    from backtime.insight.language import reading as language
+    from backtime.insight.units import shown as units_shown
 
     run_of = config_of_run(path)
     data = args.text or args.data or (Path(run_of["data"]) if run_of.get("data") else None)
@@ -131,9 +132,9 @@ def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[A
 
 def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A model of any other task on a batch of its data, with the loss of its training."""
-    from backtime.insight import decisions_shown
-    from backtime.insight.flow_report import report
-    from backtime.insight.gradient import flow_of
+    from backtime.insight.decisions import shown as decisions_shown
+    from backtime.insight.gradient.flows import flow_of
+    from backtime.insight.reports.report import report
     from backtime.tasks import looking
 
     own = looking.subject(path, args.text or args.data, args.batch_size or EXAMPLES_AT_ONCE)
@@ -164,7 +165,7 @@ def _check(args: argparse.Namespace) -> None:
 def _show(reports: list[Any], extra: Extra | None, args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from backtime.insight import page, pictures, terminal
+    from backtime.insight.reports import page, pictures, terminal
 
     console = Console(highlight=False)
     if args.quiet:

@@ -11,20 +11,20 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from backtime.insight.derivation import Derivation
-from backtime.insight.drawing import draw, write_pictures
-from backtime.insight.latex import latex_document
-from backtime.insight.network import Network
-from backtime.insight.network_files import read_network
-from backtime.insight.question import paths
-from backtime.insight.report import text_report
+from backtime.insight.derivation.derivation import Derivation
+from backtime.insight.derivation.question import paths
+from backtime.insight.drawing.latex import latex_document
+from backtime.insight.drawing.pictures import draw, write_pictures
+from backtime.insight.drawing.text import text_report
+from backtime.insight.unfolded.network import Network
+from backtime.insight.unfolded.network_files import read_network
 
 if TYPE_CHECKING:
-    from backtime.insight.exponents import lyapunov
-    from backtime.insight.gradient import flow, flow_of
+    from backtime.insight.dynamics.exponents import lyapunov
+    from backtime.insight.dynamics.stationary import FixedPoint, fixed_points
+    from backtime.insight.gradient.flows import flow, flow_of
     from backtime.insight.measures import Flow
-    from backtime.insight.stationary import FixedPoint, fixed_points
-    from backtime.insight.verdict import Verdict, judge
+    from backtime.insight.verdict.rules import Verdict, judge
 
 __all__ = [
     "Derivation",
@@ -46,14 +46,14 @@ __all__ = [
 ]
 
 _WITH_TORCH = {
-    "flow": "gradient",
-    "flow_of": "gradient",
+    "flow": "gradient.flows",
+    "flow_of": "gradient.flows",
     "Flow": "measures",
-    "judge": "verdict",
-    "Verdict": "verdict",
-    "lyapunov": "exponents",
-    "fixed_points": "stationary",
-    "FixedPoint": "stationary",
+    "judge": "verdict.rules",
+    "Verdict": "verdict.rules",
+    "lyapunov": "dynamics.exponents",
+    "fixed_points": "dynamics.stationary",
+    "FixedPoint": "dynamics.stationary",
 }
 
 

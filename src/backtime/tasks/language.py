@@ -232,7 +232,7 @@ class LanguageTask(Task):
 
     def look(self, epoch: int, step: int) -> dict[str, float | str | None]:
         """The gradient through time of a stream of a chunk."""
-        from backtime.insight.short import SEQUENCES, short_form
+        from backtime.insight.language.short import SEQUENCES, short_form
         from backtime.training.devices import tensors
 
         x, targets = tensors(self.streams.chunk(step), self.model)

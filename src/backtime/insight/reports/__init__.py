@@ -1,0 +1,7 @@
+"""A flow with its verdict, to read and to look at.
+
+- ``report``    both together, and as JSON
+- ``terminal``  for the terminal
+- ``pictures``  as PNG and SVG
+- ``page``      as one interactive HTML page
+"""

@@ -1,0 +1,1 @@
+"""One step of a layer backwards, for the gradients of many losses at once."""

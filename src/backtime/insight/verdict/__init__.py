@@ -1,0 +1,1 @@
+"""What is wrong with the gradient through time, in words: ``rules``."""
