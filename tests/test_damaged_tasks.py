@@ -51,6 +51,11 @@ def _pairs(path: Path) -> None:
     path.write_text("go on\tva\nrun now\tcours vite\nstay\treste\n" * 8)
 
 
+def _alike(path: Path) -> None:
+    rows = [f"go on {n}\tcontinue {n}\t{n % 2}" for n in range(10)]
+    path.write_text("\n".join(rows) + "\n")
+
+
 def _sound(path: Path) -> None:
     for name in "ab":
         soundfile.write(path.with_name(f"{name}.wav"), np.sin(np.arange(1600)), 8000)
@@ -68,6 +73,7 @@ SAMPLES = {
         "--word-size 3 --character-size 2 --spelling-size 2",
     ),
     "forecast": Sample("load.csv", _load, "--lookback 5 --horizon 2"),
+    "similar": Sample("alike.tsv", _alike, "--embedding-size 3"),
     "music": Sample("rolls.npz", _rolls, "--seq-length 6"),
 }
 

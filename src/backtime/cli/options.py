@@ -33,10 +33,10 @@ def add_fields(parser: argparse.ArgumentParser, cls: type, groups: Iterable[str]
 def chosen(args: argparse.Namespace, cls: type) -> dict[str, Any]:
     """The fields of a dataclass that were given on the command line."""
     names = {field.name for field in dataclasses.fields(cls)}
-    return {name: _text(value) for name, value in vars(args).items() if name in names}
+    return {name: meant(value) for name, value in vars(args).items() if name in names}
 
 
-def _text(value: Any) -> Any:
+def meant(value: Any) -> Any:
     """Text as it was meant, also where the locale is plain C and Python has taken its bytes apart."""
     if not isinstance(value, str) or value.isprintable():
         return value

@@ -93,3 +93,8 @@ def unread(records: Iterable[ArrayLike], size: int, share: float) -> NDArray[np.
     for numbers in records:
         np.add.at(counts, np.asarray(numbers), 1)
     return np.divide(share, share + counts, out=np.zeros(size), where=share + counts > 0)
+
+
+def with_unread(numbers: NDArray[Any], unread: NDArray[np.float64]) -> NDArray[Any]:
+    """The numbers, some read as 0 by the probabilities of ``unread``; drawn from NumPy's generator."""
+    return np.where(np.random.random(len(numbers)) < unread[numbers], 0, numbers)

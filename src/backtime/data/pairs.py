@@ -30,29 +30,42 @@ def read_pairs(path: Path | None, targets: Path | None = None) -> Iterator[Pair]
     if targets is not None and path is not None:
         yield from _two_files(path, targets)
         return
+    for cells, place in read_cells(path, EXPECTED):
+        yield Pair(cells[0].strip(), cells[1].strip(), place)
+
+
+def read_cells(path: Path | None, expected: str) -> Iterator[tuple[list[str], str]]:
+    """The columns of tab-separated lines, the first two with a text each, and the place of the line.
+
+    Raises ``UsageError`` naming file and line, and what was ``expected``, where a text is missing.
+    """
     name = "standard input" if path is None else str(path)
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split("\t")
         place = f"{name} line {number}"
         if len(cells) < 2 or not cells[0].strip() or not cells[1].strip():
-            raise UsageError(f"{place} is {shown(line)}; {EXPECTED}")
-        yield Pair(cells[0].strip(), cells[1].strip(), place)
+            raise UsageError(f"{place} is {shown(line)}; {expected}")
+        yield cells, place
 
 
-def read_sources(path: Path | None) -> Iterator[Pair]:
-    """What is to be translated: lines of text, of which a tab ends the source."""
+def read_sources(path: Path | None, purpose: str = "to translate") -> Iterator[Pair]:
+    """What is to be translated, or has another ``purpose``: lines of text, which end at a tab."""
     name = "standard input" if path is None else str(path)
     for number, line in enumerate(read_lines(path), 1):
         source = line.split("\t")[0].strip()
         if not source:
-            raise UsageError(f"{name} line {number} is empty; expected a text to translate")
+            raise UsageError(f"{name} line {number} is empty; expected a text {purpose}")
         yield Pair(source, "", f"{name} line {number}")
 
 
 def held_out(text: str, share: float, seed: int) -> bool:
     """Whether pairs with this text are set aside: all of them or none, by a hash."""
-    digest = hashlib.blake2b(f"{seed} {text}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % BUCKETS < share * BUCKETS
+    return hashed(text, seed) % BUCKETS < share * BUCKETS
+
+
+def hashed(text: str, seed: int) -> int:
+    """A number that is the same for the same text and seed, on every machine."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {text}".encode(), digest_size=8).digest())
 
 
 def split_text(text: str, level: str) -> list[str]:

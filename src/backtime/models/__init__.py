@@ -5,6 +5,7 @@
 - ``aligned``  an output at every step
 - ``tagger``   a tag for every word, with a conditional random field (``crf``) above it
 - ``reader``   one answer for a whole sequence
+- ``similarity``  how alike two texts are
 - ``recurrent``, ``layers``   what networks of recurrent layers share: configuration, module
 - ``forecaster``  the next steps of series from their past
 - ``piano``  at each frame of a piano roll, the keys of the next one

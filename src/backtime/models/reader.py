@@ -1,4 +1,4 @@
-"""The reader: one answer for a whole sequence."""
+"""The reader: one vector for a whole sequence, and one answer."""
 
 import torch
 from torch import Tensor, nn
@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from backtime.models.layers import both_ends, dropped, recurrent, run
 from backtime.models.memory import check_memory
 from backtime.models.network import Network
-from backtime.models.reader_config import ReaderConfig
+from backtime.models.reader_config import ReaderConfig, SequenceEncoderConfig
 from backtime.nn import SoftmaxCrossEntropy
 
 
-class Reader(Network):
-    """Packed rows -> [embedding] -> layers -> one vector a sequence -> scores of the classes.
+class SequenceEncoder(Network):
+    """Packed rows -> [embedding] -> layers -> one vector a sequence.
 
     The rows are symbols (R,) or numbers (R, I). Pooling, with y_t the output of the last layer:
 
@@ -22,20 +22,21 @@ class Reader(Network):
     In training mode ``config.dropout`` falls on the embedding, between the layers and on the pooled vector.
     """
 
-    def __init__(self, config: ReaderConfig) -> None:
+    config: SequenceEncoderConfig
+
+    def __init__(self, config: SequenceEncoderConfig) -> None:
         """Draw the initial weights."""
         check_memory(config)
         super().__init__()
-        self.config: ReaderConfig = config
+        self.config = config
         self.embedding = nn.Embedding(config.symbols, config.embedding_size) if config.symbols else None
         self.rnn = recurrent(config, config.input_size)
         if config.pooling == "attention":
             self.attention = nn.Linear(config.width, config.width)
             self.query = nn.Parameter(torch.empty(config.width).uniform_(-1, 1) / config.width**0.5)
-        self.head = SoftmaxCrossEntropy(config.width, config.classes)
 
     def forward(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
-        """The pooled vectors (B, P) of packed rows, for the head."""
+        """The pooled vectors (B, P) of packed rows."""
         y, last = self.read(rows, batch_sizes)
         return self._dropped(self._pooled(y, last, owners(batch_sizes, y.device), int(batch_sizes[0])))
 
@@ -43,20 +44,6 @@ class Reader(Network):
         """Outputs (R, P) of the last layer, and the last states of all layers."""
         x = rows if self.embedding is None else self._dropped(self.embedding(rows))
         return run(self.rnn, x, batch_sizes)
-
-    def scores(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
-        """Scores (B, K) of the classes."""
-        z: Tensor = self.head.logits(self(rows, batch_sizes))
-        return z
-
-    def loss(self, rows: Tensor, batch_sizes: Tensor, classes: Tensor, every_step: bool = False) -> Tensor:
-        """Mean loss in nats of ``classes`` (B,); with ``every_step`` of an answer at every step."""
-        if not every_step:
-            loss: Tensor = self.head(self(rows, batch_sizes), classes)
-            return loss
-        y, _ = self.read(rows, batch_sizes)
-        loss = self.head(self._dropped(y), classes[owners(batch_sizes, y.device)])
-        return loss
 
     def _pooled(self, y: Tensor, last: Tensor, owner: Tensor, B: int) -> Tensor:
         if self.config.pooling == "last":
@@ -72,6 +59,31 @@ class Reader(Network):
 
     def _dropped(self, values: Tensor) -> Tensor:
         return dropped(values, self.config.dropout, self.training)
+
+
+class Reader(SequenceEncoder):
+    """The vector of each sequence -> scores of the classes."""
+
+    config: ReaderConfig
+
+    def __init__(self, config: ReaderConfig) -> None:
+        """Draw the initial weights."""
+        super().__init__(config)
+        self.head = SoftmaxCrossEntropy(config.width, config.classes)
+
+    def scores(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
+        """Scores (B, K) of the classes."""
+        z: Tensor = self.head.logits(self(rows, batch_sizes))
+        return z
+
+    def loss(self, rows: Tensor, batch_sizes: Tensor, classes: Tensor, every_step: bool = False) -> Tensor:
+        """Mean loss in nats of ``classes`` (B,); with ``every_step`` of an answer at every step."""
+        if not every_step:
+            loss: Tensor = self.head(self(rows, batch_sizes), classes)
+            return loss
+        y, _ = self.read(rows, batch_sizes)
+        loss = self.head(self._dropped(y), classes[owners(batch_sizes, y.device)])
+        return loss
 
 
 def owners(batch_sizes: Tensor, device: torch.device) -> Tensor:

@@ -1,6 +1,6 @@
 """A network of PyTorch to its model file and back: the same file that ``backtime.runtime`` reads."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,11 +18,14 @@ from backtime.models.reader import Reader
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender import Recommender
 from backtime.models.recommender_config import RecommenderConfig
+from backtime.models.similarity import Similarity
+from backtime.models.similarity_config import SimilarityConfig
 from backtime.models.tagger import Tagger
 from backtime.models.tagger_config import TaggerConfig
 from backtime.models.transcriber import Transcriber
 from backtime.models.transcriber_config import TranscriberConfig
 
+Built = TypeVar("Built", bound=Network)
 MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     LanguageConfig.network: LanguageModel,
     TaggerConfig.network: Tagger,
@@ -32,6 +35,7 @@ MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     TranscriberConfig.network: Transcriber,
     EncoderDecoderConfig.network: EncoderDecoder,
     RecommenderConfig.network: Recommender,
+    SimilarityConfig.network: Similarity,
 }
 
 
@@ -68,3 +72,10 @@ def build_model(file: ModelFile) -> Any:
         weights[name] = weights[other]
     model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     return model
+
+
+def begun_from(start: ModelFile | None, network: Built) -> Built:
+    """The network, with the weights of a model of the same sizes where one is given."""
+    if start:
+        network.load_state_dict(build_model(start).state_dict())
+    return network

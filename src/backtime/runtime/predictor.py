@@ -28,3 +28,10 @@ class Writer(Predictor, Protocol):
 
     def sample(self, **options: Any) -> Iterator[str]:
         """What is made up, in pieces as they come; the options are the task's."""
+
+
+class Ranker(Predictor, Protocol):
+    """A predictor that can also tell what is the most like a text."""
+
+    def rank(self, source: Path | None, query: str, top: int | None = None) -> Iterator[Row]:
+        """A row for each line of a file, or of the first ``top``, the most like ``query`` first."""

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backtime.data.batching.buckets import Packed, unpack
+from backtime.data.batching.buckets import Packed
 from backtime.data.batching.steps import Encoder
 from backtime.data.examples import Example, example
 from backtime.data.labelled import Reading, read_unlabelled
@@ -16,8 +15,8 @@ from backtime.errors import UnknownValueError, UsageError
 from backtime.models.file import ModelFile
 from backtime.models.reader_config import ReaderConfig
 from backtime.reference.weights import Array
-from backtime.runtime.layers import Layers
 from backtime.runtime.predictor import Row
+from backtime.runtime.sequence_encoder import SequenceEncoder
 
 
 class Reader:
@@ -27,11 +26,11 @@ class Reader:
         """Take the weights of a model file."""
         if not isinstance(file.config, ReaderConfig):
             raise UsageError(f"a model for the task {file.task!r}; expected one that classifies")
-        self.config, self.tensors = file.config, file.tensors
+        self.tensors = file.tensors
         self.labels = Lexicon.from_json(file.encoding["labels"])
         self.encoder = Encoder.from_json(file.encoding)
         self.reading = Reading.from_json(file.encoding["reading"])
-        self.layers = Layers(self.config, self.tensors, "rnn")
+        self.network = SequenceEncoder(file.config, file.tensors)
 
     def read(self, source: Path | None) -> Iterator[Example]:
         """The examples of a file or folder, or the lines of standard input; labels need not be there."""
@@ -60,25 +59,8 @@ class Reader:
 
     def scores(self, packed: Packed) -> Array:
         """Scores (B, K) of the labels of encoded examples in packed rows."""
-        tensors, x = self.tensors, packed.rows
-        if self.config.symbols:
-            x = tensors["embedding.weight"][x]
-        dtype = tensors["head.weight"].dtype
-        y, last = self.layers.run(x.astype(dtype, copy=False), packed.batch_sizes)
-        if self.config.pooling != "last":
-            last = np.stack([self._pooled(own) for own in unpack(Packed(y, packed.batch_sizes))])
-        z: Array = last @ tensors["head.weight"].T + tensors["head.bias"]
+        z: Array = self.network.vectors(packed) @ self.tensors["head.weight"].T + self.tensors["head.bias"]
         return z
-
-    def _pooled(self, y: NDArray[Any]) -> NDArray[Any]:
-        """One vector (P,) of the outputs (T, P) of a sequence; see ``models.reader.Reader``."""
-        if self.config.pooling != "attention":
-            pooled: NDArray[Any] = y.mean(0) if self.config.pooling == "mean" else y.max(0)
-            return pooled
-        seen = np.tanh(y @ self.tensors["attention.weight"].T + self.tensors["attention.bias"])
-        score = seen @ self.tensors["query"]
-        weights = np.exp(score - score.max())
-        return (weights / weights.sum()) @ y  # type: ignore[no-any-return]
 
 
 def _example(record: Any, number: int) -> Example:

@@ -36,6 +36,7 @@ TASKS: dict[str, Entry] = {
     "translate": Entry("translate texts", "backtime.tasks.translate"),
     "transcribe": Entry("write down what is said", "backtime.tasks.transcribe"),
     "music": Entry("write music", "backtime.tasks.music"),
+    "similar": Entry("tell how alike two texts are", "backtime.tasks.similar"),
 }
 DEFAULT = next(iter(TASKS))  # where nothing names one: also in runs of version 0.1.0, which had no other
 

@@ -69,6 +69,12 @@ class TaskKind(Protocol):
         ``UnknownValueError`` where the data have a value that ``encoding`` lacks.
         """
 
+    def required(self, source: Path | None) -> Path:
+        """``source``, for a task that reads nothing where no DATA is named."""
+        if source is None:
+            raise UsageError(f"--task {self.name} needs DATA: {self.data}")
+        return source
+
     def build(self, data: Any, settings: Any, start: ModelFile | None) -> Task:
         """The task for the trainer: a new model on ``settings.device``, with ``start``'s weights if given.
 

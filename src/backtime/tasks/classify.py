@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.data.batching.buckets import Buckets
-from backtime.data.batching.steps import LEVELS, Encoder
+from backtime.data.batching.steps import Encoder
 from backtime.data.classes import Examples, Labelled, encoding_of, read_all, read_parts
 from backtime.data.labelled import Reading
-from backtime.data.lexicon import Lexicon, unread
+from backtime.data.lexicon import Lexicon, unread, with_unread
 from backtime.errors import UsageError
 from backtime.fields import check, described
 from backtime.models.file import ModelFile
-from backtime.models.reader_config import POOLINGS, ReaderConfig
+from backtime.models.reader_config import ReaderConfig
 from backtime.runtime.reader import Reader
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import ENCODER_FIELDS, SequenceEncoderSettings
 from backtime.training.metrics import Metric
-from backtime.training.settings import DATA, LENGTH, NETWORK, STEPS
+from backtime.training.settings import DATA, LENGTH, STEPS
 from backtime.training.task import Carried, Task
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from backtime.insight.decisions import Decision
     from backtime.models.reader import Reader as Network
 
-NETWORK_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after", "bidirectional", "pooling")
 MEASURED_AT_ONCE = 64  # examples
 
 EXAMPLES = """\
@@ -46,7 +45,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class ClassifySettings(RecurrentSettings):
+class ClassifySettings(SequenceEncoderSettings):
     """A run that learns to classify."""
 
     validation_fraction: float = described(
@@ -58,8 +57,6 @@ class ClassifySettings(RecurrentSettings):
     series_column: str = described(
         "series", "name of the column that says which series a step is of", group=DATA
     )
-    level: str = described("word", "of texts: what a symbol is", group=DATA, choices=LEVELS)
-    min_count: int = described(1, "how often a symbol comes at least to have a vector", group=DATA, least=1)
     image_steps: str = described("rows", "what a step of an image is", group=DATA, choices=("rows", "pixels"))
     scale: str = described(
         "standard", "numbers: to mean 0 and deviation 1 of the training part, or as they are",
@@ -68,18 +65,6 @@ class ClassifySettings(RecurrentSettings):
     metric: str = described(
         "accuracy", "what makes a model the best; f1 is the mean of the labels' F1",
         group=DATA, choices=("accuracy", "f1"),
-    )  # fmt: skip
-    hidden_size: int = described(128, "units a layer and direction", group=NETWORK, least=1)
-    layers: int = described(1, "recurrent layers, one above the other", group=NETWORK, least=1)
-    dropout: float = described(
-        0.3, "share of units dropped: embedding, layers, pooled vector", group=NETWORK, least=0, below=1
-    )
-    embedding_size: int = described(100, "of texts: length of a symbol's vector", group=NETWORK, least=1)
-    bidirectional: bool = described(False, "read in both directions", group=NETWORK)
-    pooling: str = described("last", "what of all steps is classified", group=NETWORK, choices=POOLINGS)
-    word_dropout: float = described(
-        0.25, "of texts: a symbol that came N times is read as unknown with probability A / (A + N)",
-        group=STEPS, least=0,
     )  # fmt: skip
     recurrence: str = described(
         "last", "where the output is: after the last step, or, in training, a copy at every step (hidden)",
@@ -141,7 +126,7 @@ class ClassifyTask(Task):
         packed = self.data.encoder.batch([own.records[n] for n in chosen])
         read = packed.rows
         if self.unread is not None and self.network.training:  # a save measures the next step, without draws
-            read = np.where(np.random.random(len(read)) < self.unread[read], 0, read)
+            read = with_unread(read, self.unread)
         rows, labels = tensors((read, own.labels[chosen]), self.network)
         every = self.settings.recurrence == "hidden"
         loss = self.network.loss(rows, torch.from_numpy(packed.batch_sizes), labels, every)
@@ -188,7 +173,7 @@ class ClassifyKind(TaskKind):
         scores.check_installed()
         valid = Path(settings.valid_file) if settings.valid_file else None
         share, reading = settings.validation_fraction, settings.reading()
-        training, held_out = read_parts(_required(source), valid, share, settings.seed, reading)
+        training, held_out = read_parts(self.required(source), valid, share, settings.seed, reading)
         standard = settings.scale == "standard"
         encoding = encoding or encoding_of(training, reading, settings.min_count, standard)
         encoder, labels = Encoder.from_json(encoding), Lexicon.from_json(encoding["labels"])
@@ -198,18 +183,16 @@ class ClassifyKind(TaskKind):
     def build(self, data: Labelled, settings: ClassifySettings, start: ModelFile | None) -> ClassifyTask:
         """The reader that the settings ask for."""
         from backtime.models.reader import Reader as Network
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
-        chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
-        network = Network(ReaderConfig(**chosen, **_sizes(data, settings)))
-        if start:
-            network.load_state_dict(build_model(start).state_dict())
+        chosen = {name: getattr(settings, name) for name in (*ENCODER_FIELDS, "dropout")}
+        network = begun_from(start, Network(ReaderConfig(**chosen, **_sizes(data, settings))))
         return ClassifyTask(on_device(network, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:
         """Network and reading."""
-        fixed = {name: getattr(start.config, name) for name in NETWORK_FIELDS}
+        fixed = {name: getattr(start.config, name) for name in ENCODER_FIELDS}
         reading = Reading.from_json(start.encoding["reading"])
         fixed |= {"text_column": reading.text, "label_column": reading.label}
         fixed |= {"series_column": reading.series, "image_steps": reading.steps}
@@ -286,12 +269,6 @@ def _score(network: Network, rows: torch.Tensor, sizes: torch.Tensor, label: int
 
 def _scores(right: NDArray[np.int64], found: NDArray[np.int64]) -> dict[str, float]:
     return {"accuracy": scores.accuracy(right, found), "f1": scores.macro_f1(right, found)}
-
-
-def _required(source: Path | None) -> Path:
-    if source is None:
-        raise UsageError(f"--task classify needs DATA: {ClassifyKind.data}")
-    return source
 
 
 def _sizes(data: Labelled, settings: ClassifySettings) -> dict[str, Any]:

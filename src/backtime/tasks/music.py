@@ -166,8 +166,7 @@ class MusicKind(TaskKind):
         tell: Tell,
     ) -> Pieces:
         """The pieces; without a part to validate on the last ones are set aside."""
-        if source is None:
-            raise UsageError(f"--task music needs DATA: {self.data}")
+        source = self.required(source)
         frames = _frames_per_beat(encoding) if encoding else settings.frames_per_beat
         parts = read_parts(source, frames)
         training, held_out = parts.get("train") or parts.get(""), parts.get("valid")

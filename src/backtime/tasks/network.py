@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from backtime.data.batching.steps import LEVELS
 from backtime.errors import UsageError
 from backtime.fields import described
 from backtime.models.config import ACTIVATIONS, CELLS, INITS, MOST_LAYERS
-from backtime.training.settings import NETWORK, Settings
+from backtime.models.reader_config import POOLINGS
+from backtime.training.settings import DATA, NETWORK, STEPS, Settings
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,27 @@ class RecurrentSettings(Settings):
     def label(self) -> str:
         """The cell."""
         return self.cell
+
+
+@dataclass(frozen=True)
+class SequenceEncoderSettings(RecurrentSettings):
+    """A run of a network that makes one vector of a whole sequence: ``models.reader.SequenceEncoder``."""
+
+    level: str = described("word", "of texts: what a symbol is", group=DATA, choices=LEVELS)
+    min_count: int = described(1, "how often a symbol comes at least to have a vector", group=DATA, least=1)
+    hidden_size: int = described(128, "units a layer and direction", group=NETWORK, least=1)
+    layers: int = described(1, "recurrent layers, one above the other", group=NETWORK, least=1)
+    dropout: float = described(
+        0.3, "share of units dropped: embedding, layers, pooled vector", group=NETWORK, least=0, below=1
+    )
+    embedding_size: int = described(100, "of texts: length of a symbol's vector", group=NETWORK, least=1)
+    bidirectional: bool = described(False, "read in both directions", group=NETWORK)
+    pooling: str = described("last", "what of all steps makes the vector", group=NETWORK, choices=POOLINGS)
+    word_dropout: float = described(
+        0.25, "of texts: a symbol that came N times is read as unknown with probability A / (A + N)",
+        group=STEPS, least=0,
+    )  # fmt: skip
+
+
+# The fields of such a network's configuration that settings have too.
+ENCODER_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after", "bidirectional", "pooling")

@@ -167,13 +167,11 @@ class RecommendKind(TaskKind):
     def build(self, data: Sessions, settings: RecommendSettings, start: ModelFile | None) -> RecommendTask:
         """The recommender that the settings ask for."""
         from backtime.models.recommender import Recommender as Network
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
         chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
-        network = Network(RecommenderConfig(**chosen, items=len(data.items)))
-        if start:
-            network.load_state_dict(build_model(start).state_dict())
+        network = begun_from(start, Network(RecommenderConfig(**chosen, items=len(data.items))))
         return RecommendTask(on_device(network, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:

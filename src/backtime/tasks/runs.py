@@ -62,8 +62,8 @@ def train(request: Request) -> int:
 
 def _train(request: Request) -> int:
     kind = find(request.task or DEFAULT)
-    if not (request.data or kind.default_data):
-        raise UsageError(f"--task {kind.name} needs DATA: {kind.data}")
+    if not kind.default_data:
+        kind.required(request.data)
     start = _start(kind, request)
     settings = _settings(kind, request, start)
     with StopSignals() as signals, closing(_claim(kind, request, settings)) as folder:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from backtime.errors import UsageError
@@ -56,6 +57,13 @@ def transcript_scores(right: list[str], found: list[str]) -> dict[str, float]:
     """Word and character error rate, by jiwer: insertions, deletions and exchanges over what is right."""
     library = _library("jiwer")
     return {"wer": float(library.wer(right, found)), "cer": float(library.cer(right, found))}
+
+
+def spearman(right: Labels, found: Labels) -> float:
+    """Spearman's rank correlation, by SciPy; 0 where one side is constant and has no order."""
+    if min(np.ptp(right), np.ptp(found)) == 0:
+        return 0.0
+    return float(_library("scipy.stats").spearmanr(right, found).statistic)
 
 
 def check_installed(*names: str) -> None:

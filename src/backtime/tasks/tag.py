@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backtime.data.batching.buckets import Buckets, pack
 from backtime.data.columns import Places, Sentence, read_tagged
-from backtime.data.lexicon import Lexicon, unread
+from backtime.data.lexicon import Lexicon, unread, with_unread
 from backtime.data.tagged import (
     PARTS,
     Lexicons,
@@ -133,8 +133,7 @@ class TagTask(Task):
         chosen = self.buckets.batch(epoch, step)
         batch = batch_of([self.data.training[n] for n in chosen], self.data.lexicons)
         if self.network.training:  # a save measures the next step, and must not draw
-            hidden = np.random.random(len(batch.words)) < self.unread[batch.words]
-            batch = batch._replace(words=np.where(hidden, 0, batch.words))
+            batch = batch._replace(words=with_unread(batch.words, self.unread))
         (tags,) = tensors((pack([self.tags[n] for n in chosen]).rows,), self.network)
         return self.network.loss(batch, tags), None, len(tags)
 
@@ -176,7 +175,7 @@ class TagKind(TaskKind):
         scores.check_installed()
         columns = Places(settings.word_column, settings.tag_column)
         valid = Path(settings.valid_file) if settings.valid_file else None
-        training, held_out = read_parts(_required(source), valid, settings.validation_fraction, columns)
+        training, held_out = read_parts(self.required(source), valid, settings.validation_fraction, columns)
         lexicons = (
             count_lexicons(training, settings.min_count) if encoding is None else read_lexicons(encoding)
         )
@@ -188,15 +187,13 @@ class TagKind(TaskKind):
 
     def build(self, data: Tagged, settings: TagSettings, start: ModelFile | None) -> TagTask:
         """The tagger that the settings ask for."""
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.models.tagger import Tagger as Network
         from backtime.training.devices import on_device
 
         chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
         sizes: dict[str, Any] = {name: len(data.lexicons[name]) for name in PARTS}
-        network = Network(TaggerConfig(**chosen, **sizes))
-        if start:
-            network.load_state_dict(build_model(start).state_dict())
+        network = begun_from(start, Network(TaggerConfig(**chosen, **sizes)))
         return TagTask(on_device(network, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:
@@ -274,9 +271,3 @@ def _scores(
 
 def _arrays(network: Network) -> dict[str, NDArray[Any]]:
     return {name: value.numpy(force=True) for name, value in network.state_dict().items()}
-
-
-def _required(source: Path | None) -> Path:
-    if source is None:
-        raise UsageError(f"--task tag needs DATA: {TagKind.data}")
-    return source

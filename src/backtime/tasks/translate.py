@@ -199,8 +199,7 @@ class TranslateKind(TaskKind):
     ) -> Pairs:
         """All pairs, in memory; those with a text that is too long are left out, and counted."""
         scores.check_installed("sacrebleu")
-        if source is None:
-            raise UsageError(f"--task translate needs DATA: {self.data}")
+        source = self.required(source)
         targets = Path(settings.target_file) if settings.target_file else None
         every = list(read_pairs(source, targets))
         kept = [own for own in every if _longest(own, settings.level) <= settings.longest]
@@ -223,14 +222,12 @@ class TranslateKind(TaskKind):
     def build(self, data: Pairs, settings: TranslateSettings, start: ModelFile | None) -> TranslateTask:
         """The encoder-decoder that the settings ask for."""
         from backtime.models.encoder_decoder import EncoderDecoder
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
         chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
         sizes: dict[str, Any] = {"sources": len(data.sources), "targets": len(data.targets)}
-        network = EncoderDecoder(EncoderDecoderConfig(**chosen, **sizes))
-        if start:
-            network.load_state_dict(build_model(start).state_dict())
+        network = begun_from(start, EncoderDecoder(EncoderDecoderConfig(**chosen, **sizes)))
         return TranslateTask(on_device(network, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Progress:
     """
 
     lost: OSError | None = None
+    metrics: Metrics = ()  # of the validations
 
     def start(self) -> None:
         """The run begins."""

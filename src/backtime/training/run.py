@@ -31,6 +31,7 @@ class Run:
         self.task, self.model, self.settings = task, task.model, settings
         self.folder, self.progress, self.signals = folder, progress, signals
         self.main = task.metrics[0]
+        progress.metrics = task.metrics  # it was there before the data said what is measured
         self.group = distributed.join(task, settings.seed)
         self.optimiser = make_optimiser(task.model.parameters(), settings)
         self.state = RunState(horizon=settings.epochs)
