@@ -1,6 +1,5 @@
 """``train --task classify`` to its use, on texts, series, images and clips; what is refused."""
 
-import gzip
 import io
 import json
 import os
@@ -24,9 +23,6 @@ from backtime.tasks import runs, scores
 from backtime.tasks.classify import ClassifyKind
 
 SMALL = ["--hidden-size", 12, "--batch-size", 16, "--log-every", 5, "--validate-every", 9, "--dropout", 0]
-MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist" / "train-images-idx3-ubyte.gz"
-SEGMENTS = ["1110111", "0010010", "1011101", "1011011", "0111010"]
-SEGMENTS += ["1101011", "1101111", "1010010", "1111111", "1111011"]
 
 
 @pytest.fixture(autouse=True)
@@ -244,65 +240,3 @@ def test_data_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"--task classify needs DATA: {ClassifyKind.data}" in capsys.readouterr().err
     with pytest.raises(UsageError, match="--pooling is 'sum'"):
         ClassifyKind.settings(pooling="sum")
-
-
-STEPS = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]  # eight directions
-
-
-def clips(digits: np.ndarray[Any, Any], seed: int, number: int) -> dict[str, Any]:
-    """Clips of eight frames in which a digit moves in one of eight directions, round the edges.
-
-    The place of the digit is drawn for each clip: one frame alone cannot tell the direction.
-    """
-    draw = np.random.default_rng(seed)
-    y = draw.integers(0, 8, number)
-    x = np.zeros((number, 8, 20, 20), np.uint8)
-    for n, label in enumerate(y):
-        frame = np.zeros((20, 20), np.uint8)
-        frame[:14, :14] = digits[draw.integers(len(digits))]
-        frame = np.roll(frame, draw.integers(0, 20, 2), (0, 1))
-        for t in range(8):
-            x[n, t] = np.roll(frame, (2 * t * STEPS[label][0], 2 * t * STEPS[label][1]), (0, 1))
-    return {"x": x, "y": y}
-
-
-def mnist() -> np.ndarray[Any, Any]:
-    """The digits of MNIST at half their size."""
-    content = gzip.decompress(MNIST.read_bytes())
-    images = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 14, 2, 14, 2)
-    return images.mean((2, 4)).astype(np.uint8)
-
-
-def drawn(number: int = 600) -> np.ndarray[Any, Any]:
-    """Digits of seven segments, of which no two are the same, where MNIST is not there."""
-    draw, digits = np.random.default_rng(3), np.zeros((number, 14, 14))
-    places = [np.s_[2:4, 3:11], np.s_[2:8, 2:4], np.s_[2:8, 10:12], np.s_[6:8, 3:11]]
-    places += [np.s_[6:12, 2:4], np.s_[6:12, 10:12], np.s_[10:12, 3:11]]
-    for n in range(number):
-        for place, on in zip(places, SEGMENTS[n % 10], strict=True):
-            digits[n][place] += (on == "1") * draw.uniform(150, 255)
-    return digits.clip(0, 255).astype(np.uint8)
-
-
-@pytest.mark.slow
-def test_moving_digits(capsys: pytest.CaptureFixture[str]) -> None:
-    digits = mnist() if MNIST.is_file() else drawn()
-    border = len(digits) * 5 // 6
-    np.savez("some.npz", **clips(digits[:border], 1, 6_000))
-    np.savez("other.npz", **clips(digits[border:], 2, 500))
-    words = [
-        "--task",
-        "classify",
-        "--epochs",
-        10,
-        "--hidden-size",
-        128,
-        "--lr",
-        0.003,
-        "--schedule",
-        "cosine",
-    ]
-    backtime("train", "some.npz", *words, "--quiet", "--out", "run", "--dropout", 0.1)
-    backtime("evaluate", "run", "other.npz", "--json")
-    [found] = answers(capsys)
-    assert found["accuracy"] >= 0.98

@@ -60,25 +60,28 @@ def is_folder_of_pictures(folder: Path) -> bool:
 
 
 def read_pictures(folder: Path) -> Iterator[Example]:
-    """``LABEL/NAME.png`` is an image; of ``LABEL/CLIP/`` the pictures, by name, are the frames of a clip."""
+    """``LABEL/NAME.png`` is an image; of ``LABEL/CLIP/`` the pictures, by name, are the frames of a clip.
+
+    An animated picture, such as ``LABEL/CLIP.gif``, is a clip too.
+    """
     for label in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(label.iterdir()):
-            if path.is_dir():
-                yield pictured(_clip(path), label.name, str(path))
-            elif is_picture(path):
-                yield pictured(_picture(path), label.name, str(path))
+        yield from _read_folder(label, label.name)
 
 
 def read_unlabelled(source: Path) -> Iterator[Example]:
     """A picture, or all pictures of a folder; of a folder of folders, each of these is a clip."""
-    if not source.is_dir():
+    if source.is_dir():
+        yield from _read_folder(source, None)
+    else:
         yield pictured(_picture(source), None, str(source))
-        return
-    for path in sorted(source.iterdir()):
+
+
+def _read_folder(folder: Path, label: str | None) -> Iterator[Example]:
+    for path in sorted(folder.iterdir()):
         if path.is_dir():
-            yield pictured(_clip(path), None, str(path))
+            yield pictured(_clip(path), label, str(path))
         elif is_picture(path):
-            yield pictured(_picture(path), None, str(path))
+            yield pictured(_picture(path), label, str(path))
 
 
 def _clip(folder: Path) -> NDArray[np.uint8]:
@@ -87,22 +90,25 @@ def _clip(folder: Path) -> NDArray[np.uint8]:
         raise UsageError(f"{folder} has no pictures; expected the frames of a clip")
     first = next(iter(frames))
     for path, frame in frames.items():
+        if frame.ndim != 2:
+            raise UsageError(f"{path} has {len(frame)} frames of its own; expected one, as a frame of a clip")
         if frame.shape != frames[first].shape:
             raise UsageError(f"{path} is {size(frame)}; expected {size(frames[first])}, as {first.name}")
     return np.stack(list(frames.values()))
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
-    """The grey values of a picture, (rows, columns)."""
+    """The grey values of a picture (rows, columns), or of all frames of an animated one."""
     try:
-        from PIL import Image
+        from PIL import Image, ImageSequence
     except ModuleNotFoundError as error:
         raise UsageError("pictures need Pillow: pip install pillow") from error
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("L"))
+            frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(picture)]
     except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
         raise UsageError(f"{path} is no picture: {error}") from error
+    return np.stack(frames) if len(frames) > 1 else frames[0]
 
 
 def pictured(image: NDArray[Any], label: str | None, place: str) -> Example:
