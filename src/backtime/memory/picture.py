@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from backtime.insight.pictures import COLORS, drawn
+from backtime.insight.reports.pictures import COLORS, drawn
 from backtime.memory.shown import NO_SUCH, caption, entry, title
 from backtime.memory.survey import Survey
 

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from backtime.data.batching import share
 from backtime.training.carried import tensors_of, with_tensors
@@ -48,7 +49,7 @@ def start() -> None:
     """Meet the others, if there are any."""
     number, of = processes()
     if of > 1 and not dist.is_initialized():
-        store, _, _ = next(dist.rendezvous("env://", number, of, timeout=PATIENCE))
+        store, _, _ = next(rendezvous("env://", number, of, timeout=PATIENCE))
         own = fresh(store, number, of, PATIENCE)
         dist.init_process_group("gloo", store=own, rank=number, world_size=of, timeout=PATIENCE)
         share.take(number, of)

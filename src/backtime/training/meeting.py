@@ -11,13 +11,13 @@ import secrets
 import time
 from datetime import timedelta
 
-import torch.distributed as dist
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
 LOOK = 0.05  # seconds between two looks at what another has written
 CALL = "backtime/call"
 
 
-def fresh(store: dist.Store, number: int, of: int, patience: timedelta) -> dist.Store:
+def fresh(store: Store, number: int, of: int, patience: timedelta) -> Store:
     """The store as this meeting sees it: ``number`` of ``of`` processes calls this once.
 
     Process 0 calls with a new word, each other answers the last call that it sees with a new word of its own,
@@ -27,15 +27,15 @@ def fresh(store: dist.Store, number: int, of: int, patience: timedelta) -> dist.
     own = secrets.token_hex(8)
     end = time.monotonic() + patience.total_seconds()
     if number:
-        return dist.PrefixStore(_answer(store, number, own, end), store)
+        return PrefixStore(_answer(store, number, own, end), store)
     store.set(CALL, own)
     for other in range(1, of):
         heard = _awaited(store, f"backtime/{own}/{other}", end)
         store.set(f"backtime/{own}/{other}/heard", heard)
-    return dist.PrefixStore(f"backtime/{own}", store)
+    return PrefixStore(f"backtime/{own}", store)
 
 
-def _answer(store: dist.Store, number: int, own: str, end: float) -> str:
+def _answer(store: Store, number: int, own: str, end: float) -> str:
     """The prefix of the first call that is answered."""
     while True:
         key = f"backtime/{_awaited(store, CALL, end)}/{number}"
@@ -45,7 +45,7 @@ def _answer(store: dist.Store, number: int, own: str, end: float) -> str:
         _pause(end)
 
 
-def _awaited(store: dist.Store, key: str, end: float) -> str:
+def _awaited(store: Store, key: str, end: float) -> str:
     while not store.check([key]):
         _pause(end)
     found: str = store.get(key).decode()
