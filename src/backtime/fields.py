@@ -97,7 +97,7 @@ def read(cls: type[Any], value: Any, where: str, *, others: bool = False, comple
     known = {field.name: field for field in dataclasses.fields(cls)}
     if not others and (unknown := sorted(set(value) - set(known))):
         raise UsageError(f"{where}: it holds {shown(unknown[0])}, which this version does not know")
-    hints, found = _hints(cls), {}
+    hints, found = _hints(typing.cast(Any, cls)), {}
     for name, field in known.items():
         if name in value:
             found[name] = _read(hints[name], value[name], name, where)
