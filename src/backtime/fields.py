@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -72,9 +73,15 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    """The annotations as types; a server reads the same class thousands of times a second."""
+    return typing.get_type_hints(cls)
+
+
 def kinds(cls: type) -> dict[str, type]:
     """The type of each field's values, None apart: ``int | None`` is int."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     return {field.name: _kind(hints[field.name]) for field in dataclasses.fields(cls)}
 
 
@@ -90,7 +97,7 @@ def read(cls: type[Any], value: Any, where: str, *, others: bool = False, comple
     known = {field.name: field for field in dataclasses.fields(cls)}
     if not others and (unknown := sorted(set(value) - set(known))):
         raise UsageError(f"{where}: it holds {shown(unknown[0])}, which this version does not know")
-    hints, found = typing.get_type_hints(cls), {}
+    hints, found = _hints(typing.cast(Any, cls)), {}
     for name, field in known.items():
         if name in value:
             found[name] = _read(hints[name], value[name], name, where)

@@ -31,7 +31,9 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
         "models", metavar="MODEL", type=Path, nargs="+", help="model file or run folder (its best model)"
     )
     add_fields(parser, ServeSettings)
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; no number depends on it")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads of a step (default 1); no number depends on it"
+    )
     parser.add_argument("--quiet", action="store_true", help="log errors and warnings only")
 
 
@@ -45,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"serve needs {name}: pip install 'backtime[serve]'")
     from backtime.serve.run import serve
 
-    if args.threads is not None:
-        kernels.set_threads(args.threads)
+    kernels.set_threads(args.threads or 1)  # a step is too short for two: the others have more to do
     serve(args.models, settings, args.quiet)
     return 0

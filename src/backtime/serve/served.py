@@ -67,9 +67,7 @@ class ServedText(Served):
         super().__init__(name, "language", model, worker)
         self.model, self.settings, self.metrics = model, settings, metrics
         self.sessions, self.streams = 0, 0
-        self.batcher = Batcher(
-            model.stack, settings.most_rows, lambda rows, seconds: metrics.tick(name, rows, seconds)
-        )
+        self.batcher = Batcher(model.stack, settings.most_rows, metrics.ticking(name))
         memory = self.batcher.pool.bytes_each + len(model.vocabulary) * 4
         self.most_sessions = min(settings.most_sessions, int(settings.session_megabytes * 2**20 / memory))
 

@@ -1,0 +1,111 @@
+"""Every task's records over HTTP: the rows are those that the predictor gives, and wrong records get 400."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+import backtime.tasks as tasks
+from backtime.cli.main import main
+from backtime.data.audio import Utterance
+from backtime.data.pianoroll import Roll
+from serving import running
+
+SMALL = ["--max-steps", "1", "--hidden-size", "4", "--quiet", "--batch-size", "2"]
+SERIES = [f"2024-01-{n:02}" for n in range(1, 31)]
+
+
+def tag(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.conll"
+    path.write_text("the D\ncat N\n\na D\ndog N\n\n" * 10)
+    return path, ["--validation-fraction", "0.2"]
+
+
+def recommend(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.csv"
+    path.write_text(
+        "session,item,time\n" + "".join(f"s{n},{'abc'[n % 3]},{n}\ns{n},d,{n + 1}\n" for n in range(40))
+    )
+    return path, []
+
+
+def translate(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.tsv"
+    path.write_text("the cat\tle chat\na dog\tun chien\n" * 20)
+    return path, []
+
+
+def forecast(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.csv"
+    path.write_text("date,value\n" + "".join(f"{day},{n % 7}\n" for n, day in enumerate(SERIES)))
+    return path, ["--lookback", "5", "--horizon", "2"]
+
+
+def music(folder: Path) -> tuple[Path, list[str]]:
+    path, frames = folder / "a.npz", np.zeros((12, 88), np.float32)
+    frames[:, 39] = 1
+    np.savez(path, train_1=frames, train_2=frames, valid_1=frames)
+    return path, []
+
+
+def transcribe(folder: Path) -> tuple[Path, list[str]]:
+    lines = ["file\ttext\n"]
+    for n in range(6):
+        samples = np.sin(np.arange(4000) * (n + 1) / 20)
+        wavfile.write(folder / f"{n}.wav", 8000, (samples * 20000).astype(np.int16))
+        lines.append(f"{n}.wav\tab\n")
+    path = folder / "a.tsv"
+    path.write_text("".join(lines))
+    return path, []
+
+
+def _roll(predictor: Any) -> list[Any]:
+    frames = np.zeros((3, 88), np.float32)
+    frames[0, 39] = frames[2, 39] = frames[2, 43] = 1
+    return [Roll("1", frames)]
+
+
+def _sound(predictor: Any) -> list[Any]:
+    return [Utterance(predictor.hearing.steps(np.array(SAMPLES, np.float32)), "", "1")]
+
+
+def _table(predictor: Any) -> list[Any]:
+    path = Path("sent.csv")
+    path.write_text("date,value\n" + "".join(f"{row['date']},{row['value']}\n" for row in ROWS))
+    return list(predictor.read(path))
+
+
+SAMPLES = [round(float(np.sin(n / 9)), 3) for n in range(4000)]
+ROWS = [{"date": day, "value": n % 5} for n, day in enumerate(SERIES)]
+Make = Callable[[Path], tuple[Path, list[str]]]
+CASES: list[tuple[Make, list[Any], Callable[[Any], list[Any]] | None, list[Any]]] = [
+    (tag, ["the dog", ["a", "cat"]], lambda _: ["the dog", ["a", "cat"]], [3, [], [4], "", None]),
+    (recommend, [["a", "d"]], None, ["a", [], [1], {}]),
+    (translate, ["the dog"], None, ["", 3, ["a"]]),
+    (forecast, ROWS, _table, [3, {}, {"date": [], "value": 1}, {"date": "x\ny", "value": 1}, {"date": 1}]),
+    (music, [[["C4"], [], [60, "E4"]]], _roll, ["x", [], [["H9"]], [[0]], [[True]], [[None]], [3]]),
+    (transcribe, [SAMPLES], _sound, ["x", [], [2], ["a"], [None], [1e300]]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "good", "as_read", "bad"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_records(
+    make: Make, good: Any, as_read: Any, bad: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data, options = make(tmp_path)
+    assert main(["train", str(data), "--task", make.__name__, "--out", "run", *SMALL, *options]) == 0
+    predictor = tasks.load(tmp_path / "run")
+    expected = list(predictor.predict(as_read(predictor) if as_read else good))
+    with running([tmp_path / "run"]) as server:
+        address = f"{server.url}/v1/models/run/predict"
+        assert httpx.post(address, json={"records": good}, timeout=30).json() == {"rows": expected}
+        for record in bad:
+            found = httpx.post(address, json={"records": [record]}, timeout=30)
+            assert found.status_code == 400, (record, found.text)
+        assert httpx.post(f"{server.url}/v1/models/run/stream", json={}).status_code == 404
