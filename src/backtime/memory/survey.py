@@ -18,7 +18,7 @@ from backtime.models.config import CELLS
 
 PROBLEM, TRAINING, LENGTH = "problem", "training of each network", "length"
 MOST_DELAY = 100_000  # steps
-QUICK = {"delays": "10,20", "remedies": "none,clip", "hidden_size": 32, "steps": 300}
+QUICK: dict[str, Any] = {"delays": "10,20", "remedies": "none,clip", "hidden_size": 32, "steps": 300}
 
 
 @dataclass(frozen=True)

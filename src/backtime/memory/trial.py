@@ -150,7 +150,7 @@ def _batches(trial: Trial, count: int, random: Any) -> Iterator[tuple[Tensor, ..
 
 def score(network: nn.Module, problem: Problem, batches: Any) -> float:
     """The mean squared error of the answers, or the share of them that is right."""
-    found = []
+    found: list[float] = []
     with measuring(network):
         for x, y in batches:
             answers = network(x)
