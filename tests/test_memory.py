@@ -176,9 +176,9 @@ def test_clipping_bounds_what_reaches_the_weights(monkeypatch: pytest.MonkeyPatc
 
 def test_a_remedy_is_in_the_network() -> None:
     problem = PROBLEMS["adding"]
-    rnn = Rememberer(problem, "rnn", make_remedy("relu+identity"), 8).rnn
+    rnn = Rememberer(problem, 20, "rnn", make_remedy("relu+identity"), 8).rnn
     assert rnn.nonlinearity == "relu" and torch.equal(rnn.weight_hh_l0.detach(), torch.eye(8))
-    lstm = Rememberer(problem, "lstm", make_remedy("layer-norm+forget-bias=4"), 8).rnn
+    lstm = Rememberer(problem, 20, "lstm", make_remedy("layer-norm+forget-bias=4"), 8).rnn
     assert lstm.settings.layer_norm and (lstm.bias_ih_l0[8:16] == 4).all()
 
 
