@@ -13,7 +13,7 @@ import torch
 
 from backtime import UsageError
 from backtime.cli.main import main
-from backtime.memory import shown, survey, trial
+from backtime.memory import saving, survey, table, trial
 from backtime.memory.problems import COPIED, LETTERS, PROBLEMS, SYMBOLS, Drawn
 from backtime.memory.remedies import PARTS, Remedy, make_remedy
 from backtime.memory.survey import Plan, Row, Survey
@@ -176,9 +176,9 @@ def test_clipping_bounds_what_reaches_the_weights(monkeypatch: pytest.MonkeyPatc
 
 def test_a_remedy_is_in_the_network() -> None:
     problem = PROBLEMS["adding"]
-    rnn = Rememberer(problem, "rnn", make_remedy("relu+identity"), 8).rnn
+    rnn = Rememberer(problem, 20, "rnn", make_remedy("relu+identity"), 8).rnn
     assert rnn.nonlinearity == "relu" and torch.equal(rnn.weight_hh_l0.detach(), torch.eye(8))
-    lstm = Rememberer(problem, "lstm", make_remedy("layer-norm+forget-bias=4"), 8).rnn
+    lstm = Rememberer(problem, 20, "lstm", make_remedy("layer-norm+forget-bias=4"), 8).rnn
     assert lstm.settings.layer_norm and (lstm.bias_ih_l0[8:16] == 4).all()
 
 
@@ -220,13 +220,13 @@ def test_a_survey_goes_on_as_far_as_each_pair_does(made_up: list[Any]) -> None:
     found = survey.survey(Plan(**PLAN), never, lambda row: None)
     assert not found.cut
     assert made_up[:5] == [(10, *pair) for pair in REACHES] and len(made_up) == 5 + 4 + 3
-    assert shown.table(found) == [
+    assert table.table(found) == [
         ["remedy", "rnn", "lstm"],
         ["none", "< 10", "20"],
         ["clip", "10", "40 +"],
         ["forget-bias", "-", "40 +"],
     ]
-    caption = shown.caption(found)
+    caption = table.caption(found)
     assert (
         "mean squared error below 0.001 (chance 0.167)" in caption and "the longest that was tried" in caption
     )
@@ -238,8 +238,8 @@ def test_what_was_not_tried_is_said(made_up: list[Any]) -> None:
         Plan(**PLAN | {"remedies": "none,clip"}), lambda: len(made_up) == 6, lambda row: None
     )
     assert found.cut == "interrupt" and len(found.rows) == 6
-    assert [row[1:] for row in shown.table(found)[1:]] == [["< 10", "20 ?"], ["10", "10 ?"]]
-    assert shown.entry(Survey(Plan(**PLAN)), "rnn", "none") == "?"
+    assert [row[1:] for row in table.table(found)[1:]] == [["< 10", "20 ?"], ["10", "10 ?"]]
+    assert table.entry(Survey(Plan(**PLAN)), "rnn", "none") == "?"
 
 
 def test_minutes_end_a_survey(made_up: list[Any]) -> None:
@@ -340,9 +340,9 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     def full(*args: Any) -> Any:
         raise UsageError("no space left on device")
 
-    monkeypatch.setattr(shown, "atomic_write", full)
+    monkeypatch.setattr(saving, "atomic_write", full)
     with pytest.raises(UsageError, match="no space"):
-        shown.write(found, tmp_path / "out")
+        saving.write(found, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 

@@ -10,6 +10,7 @@ import torch
 
 from backtime import UsageError, nn
 from backtime.cli.main import main
+from backtime.models.chrono import set_time_scales
 from backtime.models.initial import initialise
 from backtime.models.saving import load_model
 from backtime.training.schedule import learning_rate
@@ -111,6 +112,9 @@ def test_train_begins_with_what_was_chosen(task: str, home: Path, tmp_path: Path
     ("flags", "line"),
     [
         ("--cell gru --forget-bias 1", "--forget-bias 1 with --cell gru"),
+        ("--cell rnn --time-scale 50", "--time-scale 50 with --cell rnn; expected --cell lstm or gru"),
+        ("--forget-bias 1 --time-scale 50", "--forget-bias 1 with --time-scale 50"),
+        ("--time-scale 2", "--time-scale is 2"),
         ("--init xavier --init-range 0.1", "--init xavier with --init-range 0.1"),
         ("--init best", "argument --init: invalid choice"),
         ("--lr-decay 0", "--lr-decay is 0"),
@@ -182,3 +186,43 @@ def test_three_files_and_the_score_on_the_third(
     assert main(["train", "test.txt", *files, "--out", "other"]) == 2
     told = capsys.readouterr().err
     assert "nowhere.txt" in told and "expected one of them" in told and not Path("other").exists()
+
+
+def scaled(kind: Any, longest: int) -> Any:
+    torch.manual_seed(0)
+    layer = kind(I, 400, num_layers=2, bidirectional=True)
+    set_time_scales(layer, longest)
+    return layer
+
+
+@pytest.mark.parametrize("longest", [3, 600])
+def test_units_remember_for_as_long_as_was_chosen(longest: int) -> None:
+    """1 / (1 - k) steps, with k the share of the state that a unit keeps; what is new has the rest."""
+    lstm, gru = scaled(nn.LSTM, longest), scaled(nn.GRU, longest)
+    for end in ("l0", "l1_reverse"):
+        i, f, _, _ = (getattr(lstm, f"bias_ih_{end}") + getattr(lstm, f"bias_hh_{end}")).detach().chunk(4)
+        torch.testing.assert_close(i.sigmoid() + f.sigmoid(), torch.ones(400))
+        _, z, _ = (getattr(gru, f"bias_ih_{end}") + getattr(gru, f"bias_hh_{end}")).detach().chunk(3)
+        for gate in (f, z):
+            steps = 1 / (1 - gate.double().sigmoid())
+            assert 2 <= steps.min() < 2 + 0.03 * longest and longest * 0.97 < steps.max() <= longest * 1.001
+            assert float(steps.mean()) == pytest.approx((2 + longest) / 2, rel=0.1)
+    with pytest.raises(UsageError, match="--time-scale 9 with --cell rnn"):
+        scaled(nn.RNN, 9)
+
+
+def test_a_unit_left_alone_forgets_at_its_time_scale() -> None:
+    """With no weights but the biases, the state of a GRU falls to 1 - 1 / u at each step."""
+    layer = scaled(nn.GRU, 50)
+    with torch.no_grad():
+        for name, own in layer.named_parameters():
+            if name.startswith("weight"):
+                own.zero_()
+        h0 = torch.ones(4, 1, 400)
+        y, _ = layer(torch.zeros(1, 1, I), h0)
+        z = layer.bias_ih_l1[400:800].sigmoid()
+        n = (
+            layer.bias_ih_l1[800:]
+            + layer.bias_hh_l1[800:] * (layer.bias_ih_l1 + layer.bias_hh_l1)[:400].sigmoid()
+        ).tanh()
+    torch.testing.assert_close(y[0, 0, :400], z + (1 - z) * n)

@@ -79,13 +79,13 @@ def run(args: argparse.Namespace) -> int:
 def _measure(plan: Plan, options: dict[str, Any]) -> int:
     import torch
 
-    from backtime.memory import shown
+    from backtime.memory import saving, table
     from backtime.memory.survey import survey
     from backtime.training.signals import StopSignals
 
     streams.need_output()
     as_json, quiet = "json" in options, "quiet" in options
-    out = None if as_json else shown.place_for(options.get("out"), plan.task)
+    out = None if as_json else saving.place_for(options.get("out"), plan.task)
     if "threads" in options:
         torch.set_num_threads(options["threads"])
     tell = (lambda row: None) if as_json or quiet else partial(_tell, plan)
@@ -95,9 +95,9 @@ def _measure(plan: Plan, options: dict[str, Any]) -> int:
         found = survey(plan, lambda: signals.received is not None, tell)
         if not found.rows:
             _refuse(plan, found.cut)
-        print(to_json(shown.as_json(found)) if as_json else shown.lines(found))
+        print(to_json(table.as_json(found)) if as_json else table.lines(found))
         if out is not None:
-            files = shown.write(found, out)
+            files = saving.write(found, out)
             if not quiet:
                 print(f"\nwritten: {', '.join(str(out / name) for name in files)}")
     return INTERRUPTED if found.cut == "interrupt" else 0
@@ -111,7 +111,7 @@ def _refuse(plan: Plan, cut: str) -> NoReturn:
 
 
 def _tell(plan: Plan, row: Any) -> None:
-    from backtime.memory.shown import told
+    from backtime.memory.table import told
 
     streams.complain(told(row, plan.problem))
 

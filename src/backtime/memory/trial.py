@@ -17,6 +17,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from backtime.memory.problems import Problem
 from backtime.memory.remedies import Remedy
+from backtime.models.chrono import SHORTEST, set_time_scales
 from backtime.models.initial import initialise
 from backtime.nn import GRU, LSTM, RNN
 from backtime.training.devices import measuring
@@ -73,7 +74,7 @@ class Outcome:
 class Rememberer(nn.Module):
     """A recurrent layer and a linear output at the last A steps: answers (A, B, K) to x (T, B, I)."""
 
-    def __init__(self, problem: Problem, cell: str, remedy: Remedy, hidden_size: int) -> None:
+    def __init__(self, problem: Problem, delay: int, cell: str, remedy: Remedy, hidden_size: int) -> None:
         """Draw the initial weights, as the remedy has them."""
         super().__init__()
         options: dict[str, Any] = {"layer_norm": True} if remedy.layer_norm else {}
@@ -83,6 +84,8 @@ class Rememberer(nn.Module):
         self.output = nn.Linear(hidden_size, problem.outputs)
         self.answers = problem.answers
         initialise(self.rnn, remedy.init, None, remedy.forget_bias)
+        if remedy.time_scale is not None:
+            set_time_scales(self.rnn, remedy.time_scale or max(SHORTEST, delay))
 
     def forward(self, x: Tensor) -> Tensor:
         """The answers: numbers, or scores of the classes."""
@@ -93,7 +96,7 @@ class Rememberer(nn.Module):
 def run(trial: Trial, stopped: Callable[[], bool]) -> Outcome:
     """Train until the problem is solved, the steps are over, the loss is not finite, or ``stopped()``."""
     torch.manual_seed(trial.seed)
-    network = Rememberer(trial.problem, trial.cell, trial.remedy, trial.hidden_size)
+    network = Rememberer(trial.problem, trial.delay, trial.cell, trial.remedy, trial.hidden_size)
     outcome, began = Outcome(), time.perf_counter()
     outcome.end = _train(network, trial, outcome, stopped)
     outcome.seconds = time.perf_counter() - began

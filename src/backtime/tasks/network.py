@@ -41,6 +41,12 @@ class RecurrentSettings(Settings):
     forget_bias: float | None = described(
         None, "lstm: what the forget gate's bias begins with (default: as torch.nn does)", group=NETWORK
     )
+    time_scale: int | None = described(
+        None,
+        "lstm, gru: gates begin so that units remember for up to N steps (default: as torch.nn does)",
+        group=NETWORK,
+        least=3,
+    )
 
     def __post_init__(self) -> None:
         """Check what means something only together."""
@@ -52,6 +58,13 @@ class RecurrentSettings(Settings):
         if self.forget_bias is not None and self.cell != "lstm":
             raise UsageError(
                 f"--forget-bias {self.forget_bias:g} with --cell {self.cell}; expected --cell lstm"
+            )
+        if self.time_scale is not None and self.cell == "rnn":
+            raise UsageError(f"--time-scale {self.time_scale} with --cell rnn; expected --cell lstm or gru")
+        if self.time_scale is not None and self.forget_bias is not None:
+            raise UsageError(
+                f"--forget-bias {self.forget_bias:g} with --time-scale {self.time_scale}; expected one of "
+                "them"
             )
         if self.init != "torch" and self.init_range is not None:
             raise UsageError(

@@ -13,6 +13,7 @@ import torch
 
 from backtime.errors import UsageError
 from backtime.fields import flag
+from backtime.models.chrono import set_time_scales
 from backtime.models.file import ModelFile, read_model
 from backtime.models.initial import initialise
 from backtime.tasks import DEFAULT, find
@@ -128,6 +129,8 @@ def make_run(
     task = kind.build(data, settings, start)
     if start is None and isinstance(settings, RecurrentSettings):
         initialise(task.model, settings.init, settings.init_range, settings.forget_bias)
+        if settings.time_scale is not None:
+            set_time_scales(task.model, settings.time_scale)
     return Run(task, settings, folder, progress, signals)
 
 
