@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from backtime.models.layers import both_ends, dropped, recurrent, run
+from backtime.models.layers import Columns, both_ends, dropped, recurrent, run
 from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.reader_config import ReaderConfig
@@ -29,13 +29,14 @@ class Reader(Network):
         self.config: ReaderConfig = config
         self.embedding = nn.Embedding(config.symbols, config.embedding_size) if config.symbols else None
         self.rnn = recurrent(config, config.input_size)
+        self.columns = Columns(config)
         if config.pooling == "attention":
             self.attention = nn.Linear(config.width, config.width)
             self.query = nn.Parameter(torch.empty(config.width).uniform_(-1, 1) / config.width**0.5)
         self.head = SoftmaxCrossEntropy(config.width, config.classes)
 
     def forward(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
-        """The pooled vectors (B, P) of packed rows, for the head."""
+        """The pooled vectors (B, P) of packed rows."""
         y, last = self.read(rows, batch_sizes)
         return self._dropped(self._pooled(y, last, owners(batch_sizes, y.device), int(batch_sizes[0])))
 
@@ -46,16 +47,16 @@ class Reader(Network):
 
     def scores(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
         """Scores (B, K) of the classes."""
-        z: Tensor = self.head.logits(self(rows, batch_sizes))
+        z: Tensor = self.head.logits(self.columns(self(rows, batch_sizes)))
         return z
 
     def loss(self, rows: Tensor, batch_sizes: Tensor, classes: Tensor, every_step: bool = False) -> Tensor:
         """Mean loss in nats of ``classes`` (B,); with ``every_step`` of an answer at every step."""
         if not every_step:
-            loss: Tensor = self.head(self(rows, batch_sizes), classes)
+            loss: Tensor = self.head(self.columns(self(rows, batch_sizes)), classes)
             return loss
         y, _ = self.read(rows, batch_sizes)
-        loss = self.head(self._dropped(y), classes[owners(batch_sizes, y.device)])
+        loss = self.head(self.columns(self._dropped(y)), classes[owners(batch_sizes, y.device)])
         return loss
 
     def _pooled(self, y: Tensor, last: Tensor, owner: Tensor, B: int) -> Tensor:

@@ -16,7 +16,7 @@ from backtime.errors import UnknownValueError, UsageError
 from backtime.models.file import ModelFile
 from backtime.models.reader_config import ReaderConfig
 from backtime.reference.weights import Array
-from backtime.runtime.layers import Layers
+from backtime.runtime.layers import Layers, above
 from backtime.runtime.predictor import Row
 
 
@@ -67,6 +67,7 @@ class Reader:
         y, last = self.layers.run(x.astype(dtype, copy=False), packed.batch_sizes)
         if self.config.pooling != "last":
             last = np.stack([self._pooled(own) for own in unpack(Packed(y, packed.batch_sizes))])
+        last = above(self.config, tensors, last)
         z: Array = last @ tensors["head.weight"].T + tensors["head.bias"]
         return z
 

@@ -22,7 +22,7 @@ from backtime.models.reader_config import POOLINGS, ReaderConfig
 from backtime.runtime.reader import Reader
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings, output_layers
 from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, LENGTH, NETWORK, STEPS
 from backtime.training.task import Carried, Task
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from backtime.insight.decisions import Decision
     from backtime.models.reader import Reader as Network
 
-NETWORK_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after", "bidirectional", "pooling")
+NETWORK_FIELDS = (*LAYERS, "output_layers", "bidirectional", "pooling")
 MEASURED_AT_ONCE = 64  # examples
 
 EXAMPLES = """\
@@ -75,6 +75,7 @@ class ClassifySettings(RecurrentSettings):
         0.3, "share of units dropped: embedding, layers, pooled vector", group=NETWORK, least=0, below=1
     )
     embedding_size: int = described(100, "of texts: length of a symbol's vector", group=NETWORK, least=1)
+    output_layers: int = output_layers()
     bidirectional: bool = described(False, "read in both directions", group=NETWORK)
     pooling: str = described("last", "what of all steps is classified", group=NETWORK, choices=POOLINGS)
     word_dropout: float = described(

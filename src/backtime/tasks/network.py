@@ -1,11 +1,18 @@
 """The settings of a recurrent network, which most tasks have."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from backtime.errors import UsageError
 from backtime.fields import described
 from backtime.models.config import ACTIVATIONS, CELLS, INITS, MOST_LAYERS
 from backtime.training.settings import NETWORK, Settings
+
+# What the settings and the configuration of every recurrent network have by the same name.
+LAYERS = (
+    *("cell", "hidden_size", "layers", "activation", "reset_after"),
+    *("layer_norm", "skip_connections"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,10 @@ class RecurrentSettings(Settings):
         "gru: reset gate after the product (default)",
         group=NETWORK,
         off=("--reset-before", "gru: reset gate before it"),
+    )
+    layer_norm: bool = described(False, "normalise both products of every layer", group=NETWORK)
+    skip_connections: bool = described(
+        False, "add the input of every recurrent layer but the first to its output", group=NETWORK
     )
     dropout: float = described(
         0.0,
@@ -47,6 +58,10 @@ class RecurrentSettings(Settings):
             raise UsageError(f"--activation {self.activation} with --cell {self.cell}; expected --cell rnn")
         if not self.reset_after and self.cell != "gru":
             raise UsageError(f"--reset-before with --cell {self.cell}; expected --cell gru")
+        if self.layer_norm and not self.reset_after:
+            raise UsageError("--layer-norm with --reset-before; expected one of them")
+        if self.skip_connections and self.layers == 1:
+            raise UsageError("--skip-connections with --layers 1; expected --layers 2 or more")
         if self.forget_bias is not None and self.cell != "lstm":
             raise UsageError(
                 f"--forget-bias {self.forget_bias:g} with --cell {self.cell}; expected --cell lstm"
@@ -60,3 +75,14 @@ class RecurrentSettings(Settings):
     def label(self) -> str:
         """The cell."""
         return self.cell
+
+
+def output_layers() -> Any:
+    """The field ``output_layers`` of a task whose network has ``models.layers.Columns``."""
+    return described(
+        0,
+        "layers of tanh units above the recurrent ones, without recurrence",
+        group=NETWORK,
+        least=0,
+        below=MOST_LAYERS + 1,
+    )
