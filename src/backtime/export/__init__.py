@@ -15,23 +15,33 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtime.errors import UsageError
+from backtime.export.chain import check_beyond
 from backtime.models.file import ModelFile
 
 __all__ = ["FORMATS", "Format", "export"]
 
 
 class Format(NamedTuple):
-    """A format: what it is, the ending of its file, the module that has its ``write``."""
+    """A format: what it is, the ending of its file, the module that has its ``write``.
+
+    ``beyond``: what it has a place for beside plain layers and an output, see ``RecurrentConfig.beyond``.
+    """
 
     help: str
     ending: str
     module: str
+    beyond: tuple[str, ...] = ("output recurrence",)
 
 
 FORMATS = {
-    "onnx": Format("standard RNN, GRU and LSTM nodes", ".onnx", "backtime.export.onnx"),
+    "onnx": Format(
+        "standard RNN, GRU and LSTM nodes",
+        ".onnx",
+        "backtime.export.onnx",
+        ("output recurrence", "skip connections", "output layers"),
+    ),
     "c": Format("one C99 file and its header", ".c", "backtime.export.c_code"),
-    "torch": Format("state_dict of torch.nn layers", ".pt", "backtime.export.torch_state"),
+    "torch": Format("state_dict of torch.nn layers", ".pt", "backtime.export.torch_state", ()),
     "keras": Format("weights in Keras's layout", ".npz", "backtime.export.keras_weights"),
     "rtneural": Format("JSON for RTNeural", ".json", "backtime.export.rtneural"),
 }
@@ -48,5 +58,6 @@ def export(model: ModelFile, form: str, out: Path, **options: Any) -> list[str]:
     for name, value in model.tensors.items():
         if not np.isfinite(value).all():
             raise UsageError(f"tensor {name} has numbers that are not finite; no format keeps them")
+    check_beyond(model.config, form, FORMATS[form].beyond)
     write: Callable[..., list[str]] = importlib.import_module(FORMATS[form].module).write
     return write(model, out, **options)

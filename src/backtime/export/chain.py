@@ -15,12 +15,15 @@ from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.recurrent import RecurrentConfig
 from backtime.reference.weights import Array, Weights
-from backtime.runtime.layers import Layers
+from backtime.runtime.layers import Layers, above
 
 
 @dataclass(frozen=True)
 class Chain:
-    """x (T, I), or symbols (T,) -> [embedding] -> layers -> Wy h + by, at every step or after the last."""
+    """x (T, I), or symbols (T,) -> [embedding] -> layers -> Wy h + by, at every step or after the last.
+
+    Between layers and output there may be output layers: ``runtime.layers.above``.
+    """
 
     config: RecurrentConfig
     inputs: int  # I, or how many symbols there are
@@ -53,7 +56,8 @@ class Chain:
     def run(self, x: NDArray[Any]) -> Array:
         """The outputs (T, O) of one sequence, or (O,) after its last step: by the engine."""
         y, last = Layers(self.config, self.tensors, self.name).run(self.rows(x), np.ones(len(x), np.int64))
-        out: Array = (y if self.every else last[0]) @ self.Wy.T + self.by
+        h = above(self.config, self.tensors, y if self.every else last[0])
+        out: Array = h @ self.Wy.T + self.by
         return out
 
     def example(self, T: int, random: np.random.Generator) -> NDArray[Any]:
@@ -71,7 +75,7 @@ def chain_of(model: ModelFile, form: str) -> Chain:
     assert Wy is not None and by is not None
     if isinstance(config, LanguageConfig):
         embedding = Wy if config.tie_weights else tensors.get("embedding.weight")
-        return Chain(_layers_of(config), config.vocabulary_size, True, embedding, tensors, Wy, by, True)
+        return Chain(config.recurrent, config.vocabulary_size, True, embedding, tensors, Wy, by, True)
     if isinstance(config, RecommenderConfig):
         return Chain(config, config.items, True, tensors["embedding.weight"], tensors, Wy, by, True)
     if isinstance(config, PianoConfig):
@@ -97,15 +101,18 @@ REASONS = {
 }
 
 
+def check_beyond(config: Any, form: str, known: tuple[str, ...]) -> None:
+    """Raise ``UsageError`` where a network has more than plain layers and an output, but for ``known``."""
+    own: RecurrentConfig = getattr(config, "recurrent", config)
+    for words in own.beyond:
+        if words not in known:
+            raise UsageError(f"the model has {words}, for which there is no place in {form}")
+
+
 def forward_only(chain: Chain, form: str) -> None:
     """Raise ``UsageError`` where a layer goes in both directions: it cannot be stepped."""
     if chain.config.bidirectional:
         raise UsageError(f"a model in both directions cannot be exported to {form}, which goes step by step")
-
-
-def _layers_of(config: LanguageConfig) -> RecurrentConfig:
-    names = ("cell", "hidden_size", "layers", "activation", "reset_after")
-    return RecurrentConfig(**{name: getattr(config, name) for name in names})
 
 
 def _kind(config: Any) -> str:

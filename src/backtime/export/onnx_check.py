@@ -10,7 +10,7 @@ from backtime.export.chain import chain_of
 from backtime.interchange.agreement import agreement
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array
-from backtime.runtime.layers import Layers
+from backtime.runtime.layers import Layers, above
 from backtime.runtime.reader import Reader
 
 SHAPES = ((1, 1), (7, 3), (20, 4))  # T, B
@@ -89,7 +89,8 @@ def _forecaster(model: ModelFile, run: Run, T: int, B: int, random: np.random.Ge
     (theirs,) = run({"x": x, "lengths": lengths, "known": known})
     layers, pairs = Layers(config, tensors, "rnn"), []
     for b, n in enumerate(lengths):
-        _, (h,) = layers.run(x[:n, b], np.ones(n, np.int64))
+        _, last = layers.run(x[:n, b], np.ones(n, np.int64))
+        (h,) = above(config, tensors, last)
         ours = (tensors["head.weight"] @ h + tensors["head.bias"]).reshape(config.horizon, -1)
         if "decoder.0.weight" in tensors:
             both = np.concatenate([np.broadcast_to(h, (config.horizon, len(h))), known[:, b]], 1)
@@ -117,7 +118,7 @@ def _tagger(model: ModelFile, run: Run, T: int, B: int, random: np.random.Genera
     vectors, pairs = np.stack([spell(d) for d in range(D)]), []
     for b, n in enumerate(lengths):
         x = np.concatenate([tensors["words.weight"][words[:n, b]], vectors[spelled[:n, b]]], 1)
-        y, _ = layers.run(x, np.ones(n, np.int64))
+        y = above(config, tensors, layers.run(x, np.ones(n, np.int64))[0])
         pairs.append((y @ tensors["head.weight"].T + tensors["head.bias"], theirs[:n, b]))
     return pairs
 
@@ -129,7 +130,7 @@ def _transcriber(model: ModelFile, run: Run, T: int, B: int, random: np.random.G
     (theirs,) = run({"x": x, "lengths": lengths})
     layers, tensors, pairs = Layers(config, model.tensors, "rnn"), model.tensors, []
     for b, n in enumerate(lengths):
-        y, _ = layers.run(x[:n, b], np.ones(n, np.int64))
+        y = above(config, tensors, layers.run(x[:n, b], np.ones(n, np.int64))[0])
         pairs.append((y @ tensors["head.weight"].T + tensors["head.bias"], theirs[:n, b]))
     return pairs
 

@@ -34,8 +34,10 @@ def aligned(graph: Graph, model: ModelFile) -> None:
     for at, each in enumerate(chain.layers):
         here = [graph.constant(np.array([n])) for n in (at, at + 1, 0)]
         own = [graph.op("Slice", part, *here) for part in starts]
-        x, last = graph.layer(config.cell, config.options(), each, x, lengths, own)
+        y, last = graph.layer(config.cell, config.options(), each, x, lengths, own)
+        x = graph.op("Add", y, x) if at and config.skip_connections else y
         ends.append(last)
+    x = _above(graph, config, chain.tensors, x)
     graph.output(graph.linear(x, chain.Wy, chain.by), "output", dtype, ["T", "B", len(chain.by)])
     for n, name in enumerate(names):
         graph.output(graph.op("Concat", *[own[n] for own in ends], axis=0), f"{name}_n", dtype, size)
@@ -52,6 +54,7 @@ def reader(graph: Graph, model: ModelFile) -> None:
     x, lengths = _way_in(graph, chain)
     y, last = _stack(graph, config, tensors, "rnn", x, lengths)
     pooled = last if config.pooling == "last" else _pooled(graph, config.pooling, tensors, y, lengths)
+    pooled = _above(graph, config, tensors, pooled)
     graph.output(graph.linear(pooled, *head), "output", dtype, ["B", config.classes])
 
 
@@ -64,6 +67,7 @@ def forecaster(graph: Graph, model: ModelFile) -> None:
     x = graph.input("x", dtype, ["T", "B", config.inputs])
     lengths = graph.input("lengths", np.int32, ["B"])
     _, h = _stack(graph, config, tensors, "rnn", x, lengths)
+    h = _above(graph, config, tensors, h)
     flat = graph.linear(h, tensors["head.weight"], tensors["head.bias"])
     steps = graph.op("Reshape", flat, graph.constant(np.array([0, config.horizon, config.outputs])))
     out = graph.op("Transpose", steps, perm=[1, 0, 2])
@@ -86,6 +90,7 @@ def tagger(graph: Graph, model: ModelFile) -> None:
     own = graph.op("Gather", graph.constant(tensors["words.weight"]), words)
     both = graph.op("Concat", own, graph.op("Gather", spelling, spelled), axis=2)
     y, _ = _stack(graph, config, tensors, "rnn", both, lengths)
+    y = _above(graph, config, tensors, y)
     out = graph.linear(y, tensors["head.weight"], tensors["head.bias"])
     graph.output(out, "output", dtype, ["T", "B", config.tags])
 
@@ -96,6 +101,7 @@ def transcriber(graph: Graph, model: ModelFile) -> None:
     tensors, dtype = model.tensors, model.tensors["head.weight"].dtype
     x = graph.input("x", dtype, ["T", "B", config.channels])
     y, _ = _stack(graph, config, tensors, "rnn", x, graph.input("lengths", np.int32, ["B"]))
+    y = _above(graph, config, tensors, y)
     out = graph.linear(y, tensors["head.weight"], tensors["head.bias"])
     graph.output(out, "output", dtype, ["T", "B", config.characters + 1])
 
@@ -124,11 +130,21 @@ def _way_in(graph: Graph, chain: Chain) -> tuple[str, str]:
 def _stack(
     graph: Graph, config: RecurrentConfig, tensors: dict[str, Array], name: str, x: str, lengths: str
 ) -> tuple[str, str]:
-    """Layers from zeros: y (T, B, P), and the last h (B, P) of the top layer, of both directions."""
+    """Layers from zeros: y (T, B, P), and the last output (B, P) of the top layer, of both directions."""
+    end = ""
     for each in Layers(config, tensors, name).layers:
-        x, last = graph.layer(config.cell, config.options(), each, x, lengths, [])
-    turned = graph.op("Transpose", last[0], perm=[1, 0, 2])
+        y, (last, *_) = graph.layer(config.cell, config.options(), each, x, lengths, [])
+        skips = config.skip_connections and end
+        x, end = (graph.op("Add", y, x), graph.op("Add", last, end)) if skips else (y, last)
+    turned = graph.op("Transpose", end, perm=[1, 0, 2])
     return x, graph.op("Reshape", turned, graph.constant(np.array([0, -1])))
+
+
+def _above(graph: Graph, config: RecurrentConfig, tensors: dict[str, Array], y: str) -> str:
+    """Through the output layers."""
+    for n in range(config.output_layers):
+        y = graph.op("Tanh", graph.linear(y, tensors[f"columns.{n}.weight"], tensors[f"columns.{n}.bias"]))
+    return y
 
 
 def _pooled(graph: Graph, pooling: str, tensors: dict[str, Array], y: str, lengths: str) -> str:

@@ -9,13 +9,22 @@ from typing import Any, ClassVar, Protocol
 
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
-from backtime.kernels import GATES
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender_config import RecommenderConfig
-from backtime.models.recurrent import ACTIVATIONS, CELLS, INITS, MOST_LAYERS, Shapes
+from backtime.models.recurrent import (
+    ACTIVATIONS,
+    CELLS,
+    INITS,
+    MOST_LAYERS,
+    RecurrentConfig,
+    Shapes,
+    column_shapes,
+    feedback_shapes,
+    layer_shapes,
+)
 from backtime.models.similarity_config import SimilarityConfig
 from backtime.models.tagger_config import TaggerConfig
 from backtime.models.transcriber_config import TranscriberConfig
@@ -25,8 +34,8 @@ __all__ = [
     "read_config",
 ]  # fmt: skip
 
-SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
-FLAGS = ("tie_weights", "reset_after")
+SIZES = {"vocabulary_size": 1, "embedding_size": 0}  # name: least value
+FLAGS = ("tie_weights",)
 
 
 class Config(Protocol):
@@ -55,6 +64,8 @@ class LanguageConfig:
     - ``tie_weights``: one (V, H) matrix serves as embedding and as output weights; needs
       ``embedding_size == hidden_size``
     - ``activation``: of the ``rnn`` cell; ``reset_after``: of the ``gru`` cell
+    - ``layer_norm``, ``skip_connections``, ``output_layers``, ``output_recurrence``: see ``RecurrentConfig``;
+      the output that comes back is the symbol
 
     Raises ``UsageError`` naming the field that does not fit.
     """
@@ -70,46 +81,46 @@ class LanguageConfig:
     tie_weights: bool = False
     activation: str = "tanh"
     reset_after: bool = True
+    layer_norm: bool = False
+    skip_connections: bool = False
+    output_layers: int = 0
+    output_recurrence: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _choice("cell", self.cell, CELLS)
-        _choice("activation", self.activation, ACTIVATIONS)
+        _ = self.recurrent  # whose fields are checked by it
         for name, least in SIZES.items():
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise UsageError(f"{name} is {shown(value)}; expected a whole number from {least}")
-        if self.layers > MOST_LAYERS:
-            raise UsageError(f"layers is {shown(self.layers)}; expected at most {MOST_LAYERS:,}")
         for name in FLAGS:
             if type(getattr(self, name)) is not bool:
                 raise UsageError(f"{name} is {shown(getattr(self, name))}; expected true or false")
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout <= 1:
-            raise UsageError(f"dropout is {shown(self.dropout)}; expected a number in [0, 1]")
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"tie_weights needs embedding_size equal to hidden_size; they are {self.embedding_size} and "
                 f"{self.hidden_size}"
             )
 
+    @property
+    def recurrent(self) -> RecurrentConfig:
+        """The recurrent layers alone."""
+        return RecurrentConfig(**{field.name: getattr(self, field.name) for field in _RECURRENT})
+
     def options(self) -> dict[str, Any]:
         """The cell's own options, as ``kernels.forward`` takes them."""
-        if self.cell == "rnn":
-            return {"activation": self.activation}
-        return {"reset_after": self.reset_after} if self.cell == "gru" else {}
+        return self.recurrent.options()
 
     def shapes(self) -> Shapes:
         """Name and shape of each tensor of the model file; tied models have no ``embedding.weight``."""
         V, H, E = self.vocabulary_size, self.hidden_size, self.embedding_size
-        rows = GATES[self.cell] * H
-        table: Shapes = {"head.weight": (V, H), "head.bias": (V,)}
+        own = self.recurrent
+        table: Shapes = {"head.weight": (V, H), "head.bias": (V,), **column_shapes(own)}
         if E and not self.tie_weights:
             table["embedding.weight"] = (V, E)
-        for layer in range(self.layers):
-            table[f"rnn.weight_ih_l{layer}"] = (rows, H if layer else E or V)
-            table[f"rnn.weight_hh_l{layer}"] = (rows, H)
-            table[f"rnn.bias_ih_l{layer}"] = table[f"rnn.bias_hh_l{layer}"] = (rows,)
-        return table
+        if self.output_recurrence:
+            return table | feedback_shapes("rnn", own, E or V)
+        return table | layer_shapes("rnn", own, E or V)
 
     def check_encoding(self, encoding: Mapping[str, Any]) -> None:
         """Raise ``UsageError`` unless ``encoding["vocabulary"]`` has V symbols."""
@@ -139,10 +150,7 @@ class LanguageConfig:
         return cls(**value)
 
 
-def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} is {shown(value)}; expected one of {', '.join(choices)}")
-
+_RECURRENT = [field for field in fields(RecurrentConfig) if field.name != "bidirectional"]
 
 NETWORKS: dict[str, type[Any]] = {
     LanguageConfig.network: LanguageConfig,

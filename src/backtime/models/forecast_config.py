@@ -7,7 +7,13 @@ from typing import Any, ClassVar, Self
 from backtime.data.timeseries.encoding import SeriesEncoding
 from backtime.data.timeseries.windows import STRATEGIES
 from backtime.errors import UsageError, shown
-from backtime.models.recurrent import RecurrentConfig, Shapes, layer_shapes
+from backtime.models.recurrent import (
+    RecurrentConfig,
+    Shapes,
+    column_shapes,
+    feedback_shapes,
+    layer_shapes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +23,7 @@ class ForecastConfig(RecurrentConfig):
     - ``targets`` K, ``past`` P, ``known`` F: columns forecast, known up to now, known ahead
     - ``strategy``: ``direct`` gives all ``horizon`` steps at once from the last state; ``recursive`` gives
       one step, and goes on from its own forecast
+    - ``output_recurrence``: the targets are what comes back, recursive alone; inputs are the known columns
     - ``quantiles``: what is given for each target and step; empty: one number
 
     Raises ``UsageError`` naming the field that does not fit.
@@ -39,6 +46,8 @@ class ForecastConfig(RecurrentConfig):
         if self.bidirectional:
             raise UsageError("bidirectional is true; a forecaster reads forward alone")
         check_quantiles(self.quantiles)
+        if self.output_recurrence and self.strategy != "recursive":
+            raise UsageError("output_recurrence is true with the direct strategy; expected the recursive one")
         if self.past and self.strategy == "recursive":
             raise UsageError(
                 "the recursive strategy with columns known up to now alone: their future is not known; "
@@ -74,6 +83,9 @@ class ForecastConfig(RecurrentConfig):
         table: Shapes = {"head.weight": (steps * V, H), "head.bias": (steps * V,)}
         if F and self.strategy == "direct":
             table |= {"decoder.0.weight": (H, H + F), "decoder.0.bias": (H,), "decoder.2.weight": (V, H)}
+        table |= column_shapes(self)
+        if self.output_recurrence:
+            return table | feedback_shapes("rnn", self, self.targets, F)
         return table | layer_shapes("rnn", self, self.inputs)
 
     def check_encoding(self, encoding: Mapping[str, Any]) -> None:

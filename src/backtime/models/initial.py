@@ -19,12 +19,15 @@ IDENTITY_DEVIATION = 0.001  # of Wx
 def initialise(network: nn.Module, init: str, bound: float | None, forget_bias: float | None) -> None:
     """Draw the weights anew: of the recurrent layers by ``init``, or all of them from U(-bound, bound).
 
+    Layer norm keeps its gains of 1 and shifts of 0.
+
     ``forget_bias`` is then the LSTM's b_f (Jozefowicz et al. 2015): it stands in the bias of the input, that
     of the state is 0. Raises ``UsageError`` where there is no forget gate.
     """
     if bound is not None:
-        for parameter in network.parameters():
-            parameter.uniform_(-bound, bound)
+        for name, parameter in network.named_parameters():
+            if not name.rpartition(".")[2].startswith(("gain_", "bias_c_")):
+                parameter.uniform_(-bound, bound)
     layers = [part for part in network.modules() if isinstance(part, nn.RNNBase)]
     for layer in layers:
         if init != "torch":
@@ -58,5 +61,5 @@ def _set_forget_bias(layer: nn.RNNBase, value: float) -> None:
     if layer.mode != "LSTM":
         raise UsageError(f"--forget-bias {value:g} with --cell {layer.mode.lower()}; expected --cell lstm")
     for name, bias in layer.named_parameters():
-        if name.startswith("bias"):
+        if name.startswith(("bias_ih", "bias_hh")):
             bias.chunk(4)[1].fill_(value if name.startswith("bias_ih") else 0.0)

@@ -1,38 +1,68 @@
 """Recurrent layers and what a network does with packed rows."""
 
+import functools
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from backtime.models.recurrent import RecurrentConfig
+from backtime.models.skipping import Skipping
 from backtime.nn import GRU, LSTM, RNN
 
+Layers = RNN | GRU | LSTM | Skipping
 
-def recurrent(config: RecurrentConfig, input_size: int) -> RNN | GRU | LSTM:
+
+def recurrent(config: RecurrentConfig, input_size: int) -> Layers:
     """The layers that a configuration asks for."""
-    sizes = (input_size, config.hidden_size, config.layers)
+    if not config.skip_connections:
+        return _stacked(config, input_size, config.layers, config.dropout)
+    widths = [input_size] + [config.width] * (config.layers - 1)
+    return Skipping([_stacked(config, width, 1, 0.0) for width in widths], config.dropout)
+
+
+def _stacked(config: RecurrentConfig, input_size: int, layers: int, dropout: float) -> RNN | GRU | LSTM:
+    sizes = (input_size, config.hidden_size, layers)
+    common: dict[str, Any] = {
+        "dropout": dropout, "bidirectional": config.bidirectional, "layer_norm": config.layer_norm
+    }  # fmt: skip
     if config.cell == "rnn":
-        return RNN(
-            *sizes,
-            nonlinearity=config.activation,
-            dropout=config.dropout,
-            bidirectional=config.bidirectional,
-        )
+        return RNN(*sizes, nonlinearity=config.activation, **common)
     if config.cell == "gru":
-        return GRU(
-            *sizes,
-            dropout=config.dropout,
-            bidirectional=config.bidirectional,
-            reset_after=config.reset_after,
-        )
-    return LSTM(*sizes, dropout=config.dropout, bidirectional=config.bidirectional)
+        return GRU(*sizes, reset_after=config.reset_after, **common)
+    return LSTM(*sizes, **common)
 
 
-def run(layers: RNN | GRU | LSTM, rows: Tensor, batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs (R, P) of packed rows, and the last h (L D, B, H) of every layer and direction."""
+class Columns(nn.ModuleList):
+    """Layers of tanh units above each output of the recurrent ones, without a way from step to step.
+
+    z_1 = tanh(A_1 y + a_1), z_2 = tanh(A_2 z_1 + a_2), ...; y itself where there are none.
+    """
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        """Draw the initial weights, as ``torch.nn.Linear`` does."""
+        super().__init__(nn.Linear(config.width, config.width) for _ in range(config.output_layers))
+
+    def forward(self, y: Tensor) -> Tensor:
+        """The outputs (..., P) of the top layer from those of the recurrent ones."""
+        for layer in self:
+            y = torch.tanh(layer(y))
+        return y
+
+
+def run(layers: Layers, rows: Tensor, batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs (R, P) of packed rows, and the last one (L D, B, H) of every layer and direction.
+
+    That is the last h; of the top layer with skip connections h and what skipped it, the h of all below.
+    """
     y, state = layers(PackedSequence(rows, batch_sizes))
-    return y.data, state[0] if isinstance(state, tuple) else state
+    last: Tensor = state[0] if isinstance(state, tuple) else state
+    if isinstance(layers, Skipping):
+        each = last.chunk(len(layers))
+        last = torch.cat([*each[:-1], functools.reduce(torch.add, each)])
+    return y.data, last
 
 
 def both_ends(last: Tensor, bidirectional: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backtime.models.layers import dropped, recurrent, run
+from backtime.models.layers import Columns, dropped, recurrent, run
 from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.piano_config import PianoConfig
@@ -25,12 +25,13 @@ class Piano(Network):
         self.config: PianoConfig = config
         check_memory(config)
         self.rnn = recurrent(config, config.keys)
+        self.columns = Columns(config)
         self.head = nn.Linear(config.hidden_size, config.keys)
 
     def forward(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
         """Logits (R, K) of packed rows of frames: for each what comes after it."""
         h, _ = run(self.rnn, rows, batch_sizes)
-        logits: Tensor = self.head(dropped(h, self.config.dropout, self.training))
+        logits: Tensor = self.head(self.columns(dropped(h, self.config.dropout, self.training)))
         return logits
 
     def losses(self, rows: Tensor, batch_sizes: Tensor, targets: Tensor) -> Tensor:

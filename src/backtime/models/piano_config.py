@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from backtime.errors import UsageError, shown
-from backtime.models.recurrent import RecurrentConfig, Shapes, layer_shapes
+from backtime.models.recurrent import RecurrentConfig, Shapes, column_shapes, layer_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class PianoConfig(RecurrentConfig):
     def shapes(self) -> Shapes:
         """Name and shape of each tensor of the model file."""
         table: Shapes = {"head.weight": (self.keys, self.hidden_size), "head.bias": (self.keys,)}
-        return table | layer_shapes("rnn", self, self.keys)
+        return table | column_shapes(self) | layer_shapes("rnn", self, self.keys)
 
     def check_encoding(self, encoding: Mapping[str, Any]) -> None:
         """Raise ``UsageError`` unless the roll has as many keys, and frames of a length."""

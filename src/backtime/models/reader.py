@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from backtime.models.layers import both_ends, dropped, recurrent, run
+from backtime.models.layers import Columns, both_ends, dropped, recurrent, run
 from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.reader_config import ReaderConfig, SequenceEncoderConfig
@@ -31,6 +31,7 @@ class SequenceEncoder(Network):
         self.config = config
         self.embedding = nn.Embedding(config.symbols, config.embedding_size) if config.symbols else None
         self.rnn = recurrent(config, config.input_size)
+        self.columns = Columns(config)
         if config.pooling == "attention":
             self.attention = nn.Linear(config.width, config.width)
             self.query = nn.Parameter(torch.empty(config.width).uniform_(-1, 1) / config.width**0.5)
@@ -38,7 +39,9 @@ class SequenceEncoder(Network):
     def forward(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
         """The pooled vectors (B, P) of packed rows."""
         y, last = self.read(rows, batch_sizes)
-        return self._dropped(self._pooled(y, last, owners(batch_sizes, y.device), int(batch_sizes[0])))
+        pooled = self._pooled(y, last, owners(batch_sizes, y.device), int(batch_sizes[0]))
+        vectors: Tensor = self.columns(self._dropped(pooled))
+        return vectors
 
     def read(self, rows: Tensor, batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs (R, P) of the last layer, and the last states of all layers."""
@@ -82,7 +85,7 @@ class Reader(SequenceEncoder):
             loss: Tensor = self.head(self(rows, batch_sizes), classes)
             return loss
         y, _ = self.read(rows, batch_sizes)
-        loss = self.head(self._dropped(y), classes[owners(batch_sizes, y.device)])
+        loss = self.head(self.columns(self._dropped(y)), classes[owners(batch_sizes, y.device)])
         return loss
 
 

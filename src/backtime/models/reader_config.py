@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from backtime.data.batching.steps import Scale
 from backtime.data.labelled import Reading
 from backtime.errors import UsageError
-from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, layer_shapes
+from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, column_shapes, layer_shapes
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -48,7 +48,7 @@ class SequenceEncoderConfig(RecurrentConfig):
     def shapes(self) -> Shapes:
         """Name and shape of each tensor of the model file."""
         P = self.width
-        table: Shapes = layer_shapes("rnn", self, self.input_size)
+        table: Shapes = layer_shapes("rnn", self, self.input_size) | column_shapes(self)
         if self.symbols:
             table["embedding.weight"] = (self.symbols, self.embedding_size)
         if self.pooling == "attention":

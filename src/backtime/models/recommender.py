@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backtime.models.layers import dropped, recurrent, run
+from backtime.models.layers import Columns, dropped, recurrent, run
 from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.recommender_config import RecommenderConfig
@@ -29,12 +29,14 @@ class Recommender(Network):
         self.config: RecommenderConfig = config
         self.embedding = nn.Embedding(config.items, config.embedding_size)
         self.rnn = recurrent(config, config.embedding_size)
+        self.columns = Columns(config)
         self.head = SoftmaxCrossEntropy(config.hidden_size, config.items)
 
     def forward(self, rows: Tensor, batch_sizes: Tensor) -> Tensor:
         """Outputs (R, H) of the last layer, for the head."""
         y, _ = run(self.rnn, self._dropped(self.embedding(rows)), batch_sizes)
-        return self._dropped(y)
+        out: Tensor = self.columns(self._dropped(y))
+        return out
 
     def loss(self, rows: Tensor, batch_sizes: Tensor, targets: Tensor) -> Tensor:
         """Mean loss in nats of ``targets`` (R,), over all items."""

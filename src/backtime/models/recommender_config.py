@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from backtime.errors import UsageError
-from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, layer_shapes
+from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, column_shapes, layer_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class RecommenderConfig(RecurrentConfig):
             "head.weight": (self.items, self.hidden_size),
             "head.bias": (self.items,),
         }
-        return table | layer_shapes("rnn", self, self.embedding_size)
+        return table | column_shapes(self) | layer_shapes("rnn", self, self.embedding_size)
 
     def check_encoding(self, encoding: Mapping[str, Any]) -> None:
         """Raise ``UsageError`` unless there are as many items as the tensors have."""

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from backtime.data.batching.words import WordBatch
 from backtime.models.crf import CRF
-from backtime.models.layers import both_ends, dropped, recurrent, run
+from backtime.models.layers import Columns, both_ends, dropped, recurrent, run
 from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.tagger_config import TaggerConfig
@@ -33,6 +33,7 @@ class Tagger(Network):
         self.characters = nn.Embedding(config.characters, config.character_size)
         self.spelling = recurrent(config.spelling, config.character_size)
         self.rnn = recurrent(config, config.input_size)
+        self.columns = Columns(config)
         self.head = SoftmaxCrossEntropy(config.width, config.tags)
         self.crf = CRF(config.tags) if config.crf else None
         nn.init.normal_(self.words.weight, std=0.1)  # beside the spelling's states, which are below 1
@@ -44,7 +45,8 @@ class Tagger(Network):
         spelled = both_ends(last, True)[_tensor(batch.spelled, self)]
         x = torch.cat([self.words(_tensor(batch.words, self)), spelled], 1)
         y, _ = run(self.rnn, self._dropped(x), torch.from_numpy(batch.batch_sizes))
-        return self._dropped(y)
+        out: Tensor = self.columns(self._dropped(y))
+        return out
 
     def scores(self, batch: WordBatch) -> Tensor:
         """Scores (R, L) of the tags at each word."""

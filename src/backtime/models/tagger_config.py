@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from backtime.data.columns import Places
 from backtime.fields import read
-from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, layer_shapes
+from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, column_shapes, layer_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ class TaggerConfig(RecurrentConfig):
             bidirectional=True,
             activation=self.activation,
             reset_after=self.reset_after,
+            layer_norm=self.layer_norm,
         )
 
     def shapes(self) -> Shapes:
@@ -53,6 +54,7 @@ class TaggerConfig(RecurrentConfig):
             "characters.weight": (self.characters, self.character_size),
             **layer_shapes("spelling", self.spelling, self.character_size),
             **layer_shapes("rnn", self, self.input_size),
+            **column_shapes(self),
             "head.weight": (self.tags, self.width),
             "head.bias": (self.tags,),
         }

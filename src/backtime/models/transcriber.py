@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backtime.models.layers import dropped, recurrent
+from backtime.models.layers import Columns, dropped, recurrent
 from backtime.models.memory import check_memory
 from backtime.models.network import Network
 from backtime.models.transcriber_config import TranscriberConfig
@@ -25,12 +25,13 @@ class Transcriber(Network):
         super().__init__()
         self.config: TranscriberConfig = config
         self.rnn = recurrent(config, config.channels)
+        self.columns = Columns(config)
         self.head = nn.Linear(config.width, config.characters + 1)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Scores (T, B, V + 1); number 0 is the blank."""
         y, _ = self.rnn(x, lengths=lengths)
-        scores: Tensor = self.head(dropped(y, self.config.dropout, self.training))
+        scores: Tensor = self.head(self.columns(dropped(y, self.config.dropout, self.training)))
         return scores
 
     def loss(self, x: Tensor, lengths: Tensor, texts: Tensor, sizes: Tensor) -> Tensor:

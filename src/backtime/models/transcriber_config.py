@@ -8,7 +8,7 @@ from backtime.data.audio import Hearing
 from backtime.data.batching.steps import Scale
 from backtime.errors import UsageError
 from backtime.fields import read
-from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, layer_shapes
+from backtime.models.recurrent import RecurrentConfig, Shapes, check_lexicons, column_shapes, layer_shapes
 
 MOST_STACK = 100
 
@@ -27,7 +27,7 @@ class TranscriberConfig(RecurrentConfig):
         """Name and shape of each tensor of the model file."""
         V = self.characters + 1
         table: Shapes = {"head.weight": (V, self.width), "head.bias": (V,)}
-        return table | layer_shapes("rnn", self, self.channels)
+        return table | column_shapes(self) | layer_shapes("rnn", self, self.channels)
 
     def check_encoding(self, encoding: Mapping[str, Any]) -> None:
         """Raise ``UsageError`` unless characters, scale and features have the sizes of the tensors."""

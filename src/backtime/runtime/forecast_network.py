@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-import backtime.kernels as kernels
 from backtime.data.timeseries.windows import Frame, Rows, make_batch
 from backtime.models.forecast_config import ForecastConfig
-from backtime.reference.weights import Array, Weights
+from backtime.reference.weights import Array
+from backtime.runtime.layers import above
+from backtime.runtime.stacks import stack_of
 
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 PATHS = 100  # futures that the recursive strategy draws for the quantiles of later steps
 MOST_ROWS = 12_800  # rows at once: PATHS for each window
 
@@ -23,10 +23,7 @@ class ForecastNetwork:
     ) -> None:
         """Prepare the weights for stepping."""
         self.config, self.frame, self.tensors = config, frame, tensors
-        layers = [
-            Weights(*(tensors[f"rnn.{part}_l{layer}"] for part in PARTS)) for layer in range(config.layers)
-        ]
-        self.stack = kernels.Stack(layers, config.cell, backend=backend, **config.options())
+        self.stack = stack_of(config, tensors, "rnn", head=False, backend=backend)
 
     @np.errstate(over="ignore", invalid="ignore")  # who asked looks for what is not finite, and tells
     def forecast(self, rows: Rows) -> Rows:
@@ -41,7 +38,8 @@ class ForecastNetwork:
 
     def _direct(self, rows: Rows) -> Rows:
         config, batch = self.config, make_batch(rows, self.frame)
-        h, _ = self._read(batch.x)
+        y, _ = self._read(batch.x)
+        h = above(config, self.tensors, y)
         S, B = batch.base.shape[:2]
         out = self._head(h).reshape(B, S, -1).swapaxes(0, 1)
         if "decoder.0.weight" in self.tensors:
@@ -65,7 +63,7 @@ class ForecastNetwork:
         level = 0 if frame.anchor == "none" else path[T - 1].copy()
         drawn = np.random.Generator(np.random.PCG64(0)).random((S, paths, K))  # the same for each window
         for k in range(S):
-            out = self._head(h).reshape(len(h), K, -1)
+            out = self._head(above(config, self.tensors, h)).reshape(len(h), K, -1)
             if frame.anchor != "none":
                 out = out + path[T + k - (1 if frame.anchor == "last" else frame.season)][..., None]
             path[T + k] = self._drawn(out, np.tile(drawn[k], (len(rows), 1)))

@@ -7,29 +7,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 import backtime.kernels as kernels
-from backtime.models.recurrent import RecurrentConfig
+from backtime.models.recurrent import RecurrentConfig, tensor_names
 from backtime.reference.weights import Array, Weights
 
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+Tensors = Mapping[str, Array]
+
+
+def weights_of(config: RecurrentConfig, tensors: Tensors, name: str) -> list[list[Weights]]:
+    """Of each of the layers ``NAME`` the weights of each direction."""
+    if config.output_recurrence:
+        return [[_of_outputs(config, tensors, name)]]
+    return [
+        [Weights(**{field: tensors[own] for field, own in names.items()}) for names in each]
+        for each in (tensor_names(name, config, layer) for layer in range(config.layers))
+    ]
+
+
+def _of_outputs(config: RecurrentConfig, tensors: Tensors, name: str) -> Weights:
+    """Units that see the output of the step before: an Elman network that reads it, with Wh = 0."""
+    (names,) = tensor_names(name, config, 0)
+    Wh, bh, Wx = tensors[names["Wh"]], tensors[names["bh"]], tensors.get(names["Wx"])
+    W = Wh if Wx is None else np.concatenate([Wh, Wx], 1)
+    return Weights(W, np.zeros((len(W), len(W)), W.dtype), tensors.get(names["bx"], np.zeros_like(bh)), bh)
+
+
+def above(config: RecurrentConfig, tensors: Tensors, y: Array) -> Array:
+    """Through the layers between the recurrent ones and the output: see ``models.layers.Columns``."""
+    for n in range(config.output_layers):
+        y = np.tanh(y @ tensors[f"columns.{n}.weight"].T + tensors[f"columns.{n}.bias"])
+    return y
 
 
 class Layers:
     """The layers that a configuration and the tensors ``NAME.weight_ih_l0`` and so on describe."""
 
-    def __init__(self, config: RecurrentConfig, tensors: Mapping[str, Array], name: str) -> None:
+    def __init__(self, config: RecurrentConfig, tensors: Tensors, name: str) -> None:
         """Take the weights; later changes to them are seen."""
-        self.cell, self.options = config.cell, config.options()
-        self.ends = ("", "_reverse") if config.bidirectional else ("",)
-        self.layers = [
-            [Weights(*(tensors[f"{name}.{part}_l{layer}{end}"] for part in PARTS)) for end in self.ends]
-            for layer in range(config.layers)
-        ]
+        self.cell, self.options, self.skips = config.cell, config.options(), config.skip_connections
+        self.layers = weights_of(config, tensors, name)
 
     def run(self, rows: Array, batch_sizes: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Outputs (R, P) of packed rows, and the last h (B, P) of the top layer, of both directions."""
-        y, last = rows, rows
-        for weights in self.layers:
-            y, last = self._layer(weights, y, batch_sizes)
+        """Outputs (R, P) of packed rows, and the last one (B, P) of the top layer, of both directions."""
+        y, last = self._layer(self.layers[0], rows, batch_sizes)
+        for weights in self.layers[1:]:
+            own, end = self._layer(weights, y, batch_sizes)
+            y, last = (own + y, end + last) if self.skips else (own, end)
         return y, last
 
     def _layer(self, weights: list[Weights], x: Array, batch_sizes: NDArray[np.int64]) -> tuple[Array, Array]:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-import backtime.kernels as kernels
 from backtime.data.text.lines import read_lines
 from backtime.data.text.symbols import UNKNOWN, UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import DataWarning, UsageError, shown
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model
-from backtime.reference.weights import Array, Weights
+from backtime.reference.weights import Array
 from backtime.runtime.predictor import Row
 from backtime.runtime.sample import Sampler, StopString
 from backtime.runtime.scores import score_line
+from backtime.runtime.stacks import Stack, stack_of
 
 MANY_UNKNOWN = 0.1  # of the words of a prompt: from here on it is told
 State = list[Array]  # as kernels.Stack has it: for each layer h, and c for the LSTM, each (1, H)
@@ -44,17 +44,9 @@ class Model:
             )
         self.config: LanguageConfig = file.config
         self.vocabulary = Vocabulary.from_json(file.encoding["vocabulary"])
-        tensors, layers = file.tensors, range(file.config.layers)
-        parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        embedding = tensors["head.weight"] if self.config.tie_weights else tensors.get("embedding.weight")
-        self.stack = kernels.Stack(
-            [Weights(*(tensors[f"rnn.{part}_l{layer}"] for part in parts)) for layer in layers],
-            self.config.cell,
-            tensors["head.weight"],
-            tensors["head.bias"],
-            backend=backend,
-            embedding=embedding,
-            **self.config.options(),
+        table = "head.weight" if self.config.tie_weights else "embedding.weight"
+        self.stack = stack_of(
+            self.config.recurrent, file.tensors, "rnn", embedding=file.tensors.get(table), backend=backend
         )
 
     def stream(self, state: State | None = None) -> "Stream":
@@ -138,7 +130,7 @@ class Model:
 class Stream:
     """Reads one symbol at a time; ``state`` is where it is, and may be kept and given to ``Model.stream``."""
 
-    def __init__(self, stack: kernels.Stack, state: State | None, V: int) -> None:
+    def __init__(self, stack: Stack, state: State | None, V: int) -> None:
         """Start from a copy of ``state``."""
         stream = stack.stream()
         self.state: State = stream.state

@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 
-import backtime.kernels as kernels
 from backtime.data.midi import write_midi
 from backtime.data.pianoroll import Roll, note_name, read_parts
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.models.piano_config import PianoConfig
-from backtime.reference.weights import Array, Weights
+from backtime.reference.weights import Array
 from backtime.runtime.predictor import Row
-
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+from backtime.runtime.stacks import stack_of
 
 
 class Piano:
@@ -27,16 +25,8 @@ class Piano:
             raise UsageError(f"a model for the task {model.task!r}; expected one of piano rolls")
         self.config: PianoConfig = model.config
         self.frames_per_beat = int(model.encoding["roll"]["frames_per_beat"])
-        tensors, layers = model.tensors, range(self.config.layers)
-        self.stack = kernels.Stack(
-            [Weights(*(tensors[f"rnn.{part}_l{layer}"] for part in PARTS)) for layer in layers],
-            self.config.cell,
-            tensors["head.weight"],
-            tensors["head.bias"],
-            backend=backend,
-            **self.config.options(),
-        )
-        self.dtype = tensors["head.bias"].dtype
+        self.stack = stack_of(self.config, model.tensors, "rnn", backend=backend)
+        self.dtype = model.tensors["head.bias"].dtype
 
     def read(self, source: Path | None) -> Iterator[Roll]:
         """The pieces of a file or a folder, one after the other."""

@@ -11,7 +11,7 @@ from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.reference.weights import Array
-from backtime.runtime.layers import Layers
+from backtime.runtime.layers import Layers, above
 from backtime.runtime.predictor import Row
 
 TOP = 20
@@ -52,7 +52,8 @@ class Recommender:
     def probabilities(self, items: Sequence[str]) -> Array:
         """Of each item to come next, (V,); the unknown one has none."""
         rows = self.tensors["embedding.weight"][self.items.numbers(items)]
-        _, (h,) = self.layers.run(rows, np.ones(len(rows), np.int64))
+        _, last = self.layers.run(rows, np.ones(len(rows), np.int64))
+        (h,) = above(self.config, self.tensors, last)
         z = (self.tensors["head.weight"] @ h + self.tensors["head.bias"]).astype(np.float64)
         z[0] = -np.inf
         p = np.exp(z - z.max())

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from backtime.data.batching.buckets import Packed, unpack
 from backtime.models.reader_config import SequenceEncoderConfig
 from backtime.reference.weights import Array
-from backtime.runtime.layers import Layers
+from backtime.runtime.layers import Layers, above
 
 
 class SequenceEncoder:
@@ -27,9 +27,9 @@ class SequenceEncoder:
             x = self.tensors["embedding.weight"][x]
         dtype = self.tensors["rnn.weight_hh_l0"].dtype
         y, last = self.layers.run(x.astype(dtype, copy=False), packed.batch_sizes)
-        if self.config.pooling == "last":
-            return last
-        return np.stack([self._pooled(own) for own in unpack(Packed(y, packed.batch_sizes))])
+        if self.config.pooling != "last":
+            last = np.stack([self._pooled(own) for own in unpack(Packed(y, packed.batch_sizes))])
+        return above(self.config, self.tensors, last)
 
     def _pooled(self, y: NDArray[Any]) -> NDArray[Any]:
         """One vector (P,) of the outputs (T, P) of a sequence."""

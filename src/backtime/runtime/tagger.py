@@ -13,7 +13,7 @@ from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.models.tagger_config import TaggerConfig
 from backtime.reference.weights import Array
-from backtime.runtime.layers import Layers
+from backtime.runtime.layers import Layers, above
 from backtime.runtime.predictor import Row
 from backtime.runtime.viterbi import best_paths, field_of
 
@@ -56,6 +56,7 @@ class Tagger:
         _, spelled = self.spelling.run(tensors["characters.weight"][batch.letters], batch.letter_sizes)
         x = np.concatenate([tensors["words.weight"][batch.words], spelled[batch.spelled]], 1)
         y, _ = self.layers.run(x, batch.batch_sizes)
+        y = above(self.config, tensors, y)
         return y @ tensors["head.weight"].T + tensors["head.bias"], batch.batch_sizes
 
 

@@ -13,7 +13,7 @@ from backtime.fields import read
 from backtime.models.file import ModelFile
 from backtime.models.transcriber_config import TranscriberConfig
 from backtime.reference.weights import Array
-from backtime.runtime.layers import Layers
+from backtime.runtime.layers import Layers, above
 from backtime.runtime.predictor import Row
 
 BEAM = 8
@@ -51,6 +51,7 @@ class Transcriber:
         """Log-probabilities (T, V + 1) of blank and characters at each step."""
         rows = ((features - self.scale.mean) / self.scale.deviation).astype(self.tensors["head.bias"].dtype)
         y, _ = self.layers.run(rows, np.ones(len(rows), np.int64))
+        y = above(self.config, self.tensors, y)
         z = (y @ self.tensors["head.weight"].T + self.tensors["head.bias"]).astype(np.float64)
         z -= z.max(1, keepdims=True)
         found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))

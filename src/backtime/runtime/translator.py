@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-import backtime.kernels as kernels
 from backtime.data.lexicon import Lexicon
 from backtime.data.pairs import Pair, joined, read_sources, split_text
 from backtime.errors import UsageError
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.file import ModelFile
-from backtime.reference.weights import Array, Weights
-from backtime.runtime.layers import PARTS
+from backtime.reference.weights import Array
 from backtime.runtime.predictor import Row
+from backtime.runtime.stacks import Stack, stack_of
 
 BEAM, LONGEST = 5, 3  # a translation may have so many times the symbols of its source, and ten
 
@@ -102,15 +101,9 @@ class Translator:
         state = self.encoder.zero_state(1)
         return np.stack([self.encoder.step(np.array([n]), state)[0].copy() for n in numbers]), state
 
-    def _stack(self, name: str, table: str, backend: str) -> kernels.Stack:
-        layers = [
-            Weights(*(self.tensors[f"{name}.{part}_l{layer}"] for part in PARTS))
-            for layer in range(self.config.layers)
-        ]
+    def _stack(self, name: str, table: str, backend: str) -> Stack:
         own = self.tensors[f"{table}.weight"]
-        return kernels.Stack(
-            layers, self.config.cell, embedding=own, backend=backend, **self.config.options()
-        )
+        return stack_of(self.config, self.tensors, name, head=False, embedding=own, backend=backend)
 
 
 SIDES = (("encoder", "source"), ("decoder", "target"))

@@ -24,7 +24,7 @@ from backtime.data.timeseries.panel import (
 )
 from backtime.data.timeseries.reader import GAPS, Columns, choose_columns, read_series
 from backtime.data.timeseries.table import Table, read_table
-from backtime.data.timeseries.windows import ANCHORS, STRATEGIES, Rows, Windows, make_batch
+from backtime.data.timeseries.windows import ANCHORS, STRATEGIES, Rows, Windows, every_step, make_batch
 from backtime.errors import UsageError
 from backtime.fields import check, described
 from backtime.models.config import MOST_LAYERS
@@ -34,7 +34,8 @@ from backtime.runtime.forecast_network import ForecastNetwork
 from backtime.runtime.forecast_scores import score
 from backtime.runtime.forecaster import Forecaster
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings, output_layers
+from backtime.tasks.recurrence import PATTERNS, check_output_recurrence, check_start, fixed_recurrence
 from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, NETWORK, STEPS
 from backtime.training.task import Carried, Task
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from backtime.models.forecaster import Forecaster as Network
 
-NETWORK_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after")
+NETWORK_FIELDS = (*LAYERS, "output_layers")
 FRAME_FIELDS = ("lookback", "horizon", "season", "anchor", "strategy")
 NONE = "none"  # no quantiles
 LOSSES = ("quantile", "mse", "mae")
@@ -87,6 +88,11 @@ class ForecastSettings(RecurrentSettings):
     strategy: str = described(
         "direct", "all steps at once, or each from the one before", group=NETWORK, choices=STRATEGIES
     )
+    output_layers: int = output_layers()
+    recurrence: str = described(
+        "last", "what recurs: the state, with a loss after the lookback (last) or at each of its steps too "
+        "(hidden), or the values forecast alone (output)", group=STEPS, choices=PATTERNS,
+    )  # fmt: skip
     anchor: str = described(
         "last", "what the network adds to: zero, the last value, that of a season ago", group=NETWORK,
         choices=ANCHORS,
@@ -111,10 +117,21 @@ class ForecastSettings(RecurrentSettings):
         if self.loss == "quantile" and self.quantiles == NONE:
             raise UsageError("--loss quantile with --quantiles none; expected quantiles such as 0.1,0.5,0.9")
         check_quantiles(self.levels)
+        self._check_recurrence()
         if self.past and self.strategy == "recursive":
             raise UsageError(
                 f"--past {self.past} with --strategy recursive: its future is not known; expected "
                 "--strategy direct"
+            )
+
+    def _check_recurrence(self) -> None:
+        check_output_recurrence(self)
+        if self.recurrence == "output" and self.strategy != "recursive":
+            raise UsageError("--recurrence output with --strategy direct; expected --strategy recursive")
+        if self.recurrence == "hidden" and self.anchor != "none":
+            raise UsageError(
+                f"--recurrence hidden with --anchor {self.anchor}: the network would read the lookback less "
+                "a value at its end; expected --anchor none"
             )
 
     @property
@@ -160,8 +177,8 @@ class ForecastTask(Task):
     def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
         """Mean loss of a batch of windows, over steps and targets, in scaled units."""
         rows = self.training.rows(self.buckets.batch(epoch, step))
-        loss = self._loss(rows)
-        return loss, None, rows.shape[0] * self.data.coding.frame.horizon * self.data.coding.frame.targets
+        error = self._error(rows, self.settings.recurrence == "hidden")
+        return self._loss(error), None, error.shape[:-1].numel()
 
     def validate(self) -> dict[str, float]:
         """Mean loss over the windows of the validation part, and the MASE of the forecasts."""
@@ -173,7 +190,7 @@ class ForecastTask(Task):
         with measuring(self.network):
             for first in range(0, count, MEASURED):
                 rows = self.held_out.rows(np.arange(first, min(first + MEASURED, count)))
-                total += self._loss(rows).item() * len(rows)
+                total += self._loss(self._error(rows)).item() * len(rows)
         data = self.data
         found = score(self._forecasts(), data.coding, data.series, data.rows, self.held_out)
         return {"loss": total / count, "mase": found["mase"]}
@@ -184,12 +201,17 @@ class ForecastTask(Task):
 
         save_model(path, self.network, KIND.name, self.data.encoding)
 
-    def _loss(self, rows: Rows) -> torch.Tensor:
+    def _error(self, rows: Rows, every: bool = False) -> torch.Tensor:
+        """Truth less forecast (.., K, Q): of the horizon, or with ``every`` after each step read."""
         from backtime.training.devices import tensors
 
-        batch = make_batch(rows, self.data.coding.frame)
+        batch = (every_step if every else make_batch)(rows, self.data.coding.frame)
         x, known, base, targets = tensors(batch, self.network)
-        error = (targets - base)[..., None] - self.network(x, known)
+        found = (self.network.every_step if every else self.network)(x, known)
+        error: torch.Tensor = (targets - base)[..., None] - found
+        return error
+
+    def _loss(self, error: torch.Tensor) -> torch.Tensor:
         if self.settings.loss == "quantile":
             q = error.new_tensor(self.network.config.quantiles)
             error = error * (q - (error < 0).to(error.dtype))
@@ -240,6 +262,7 @@ class ForecastKind(TaskKind):
         from backtime.models.saving import build_model
         from backtime.training.devices import on_device
 
+        check_start(settings, start)
         config = _config(data.coding, settings)
         model = Forecaster(config)
         if start:
@@ -257,6 +280,7 @@ class ForecastKind(TaskKind):
         fixed |= {name: ",".join(getattr(columns, name)) for name in ("past", "known")}
         fixed |= {"target": ",".join(columns.targets), "time_column": columns.time}
         fixed |= {"series_column": columns.series, "calendar": coding.calendar, "gaps": coding.gaps}
+        fixed |= fixed_recurrence(start)
         return fixed | {"quantiles": ",".join(map(str, config.quantiles)) or NONE}
 
     def evaluate(self, model: ModelFile, source: Path, options: Evaluation, folder: Path) -> Scores:
@@ -305,4 +329,5 @@ def _preparation(settings: ForecastSettings) -> Preparation:
 def _config(coding: SeriesEncoding, settings: ForecastSettings) -> ForecastConfig:
     chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout", "horizon", "strategy")}
     chosen |= {"targets": len(coding.columns.targets), "past": len(coding.columns.past)}
+    chosen |= {"output_recurrence": settings.recurrence == "output"}
     return ForecastConfig(**chosen, known=coding.known, quantiles=settings.levels)

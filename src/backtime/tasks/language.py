@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from backtime.data.batching.streams import Streams, TokenRow, split
+from backtime.data.batching.streams import Streams, TokenRow, shifted, split
 from backtime.data.text.corpus import find_corpus
 from backtime.data.text.parts import (
     Files,
@@ -27,7 +27,8 @@ from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile
 from backtime.runtime.model import Model
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings, output_layers
+from backtime.tasks.recurrence import PATTERNS, check_output_recurrence, check_start, fixed_recurrence
 from backtime.training.metrics import Measure, Metric
 from backtime.training.settings import DATA, NETWORK, STEPS
 from backtime.training.task import Carried, Task
@@ -45,8 +46,8 @@ MEASURES = {
     "word": Measure("perplexity", lambda loss: math.exp(min(loss, MOST))),
 }
 NETWORK_FIELDS = (
-    *("cell", "hidden_size", "layers", "embedding_size"),
-    *("tie_weights", "activation", "reset_after"),
+    *(*LAYERS, "output_layers"),
+    *("embedding_size", "tie_weights"),
 )
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -137,6 +138,11 @@ class LanguageSettings(RecurrentSettings):
         0, "size of learned symbol vectors; 0 feeds symbols one-hot", group=NETWORK, least=0
     )
     tie_weights: bool = described(False, "share embedding and output weights", group=NETWORK)
+    output_layers: int = output_layers()
+    recurrence: str = described(
+        "hidden", "what recurs: the state (hidden), the symbol alone (output), or the state with a loss "
+        "at the last step of a chunk alone (last)", group=STEPS, choices=PATTERNS,
+    )  # fmt: skip
     seq_length: int = described(64, "time steps a gradient goes back", group=STEPS, least=1)
     loss_sum_over_time: bool = described(
         False,
@@ -151,6 +157,9 @@ class LanguageSettings(RecurrentSettings):
             raise UsageError(
                 f"--vocabulary-size {self.vocabulary_size} with --level {self.level}; expected --level word"
             )
+        check_output_recurrence(self)
+        if self.recurrence == "last" and self.loss_sum_over_time:
+            raise UsageError("--loss-sum-over-time with --recurrence last: a chunk has one loss")
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"--tie-weights with --embedding-size {self.embedding_size} and --hidden-size "
@@ -201,7 +210,7 @@ class LanguageTask(Task):
         """Split the text and lay the streams out."""
         self.network, self.data, self.settings = model, data, settings
         training, held_out = split(data.tokens, 0.0 if data.held_out else settings.validation_fraction)
-        self.streams = Streams(training, settings.batch_size, settings.seq_length)
+        self.training, self.streams = training, self._streams(training, 0)
         self.held_out: TokenRow | None = data.held_out or (held_out if len(held_out) else None)
         if data.held_out is None and self.held_out is not None and len(self.held_out) < 2:
             raise UsageError(
@@ -223,12 +232,25 @@ class LanguageTask(Task):
         return self.model.initial_state(len(self.streams.columns))
 
     def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
-        """Mean loss of a chunk of the training part, nats a token; every epoch reads the same chunks."""
+        """Mean loss of a chunk of the training part, nats a token; every epoch reads the same chunks.
+
+        With the loss at their last step alone they begin a token later in each epoch.
+        """
         from backtime.training.devices import tensors
 
-        x, targets = tensors(self.streams.chunk(step), self.model)
+        streams = self.streams if self.settings.recurrence != "last" else self._streams(self.training, epoch)
+        x, targets = tensors(streams.chunk(step), self.model)
+        if self.settings.recurrence == "last":
+            loss, after = self.model.last_loss(x, targets[-1], carried)
+            return loss, after, targets.shape[1]
         loss, after = self.model.loss(x, targets, carried)
         return loss, after, targets.numel()
+
+    def _streams(self, training: TokenRow, epoch: int) -> Streams:
+        """The chunks of an epoch."""
+        if self.settings.recurrence == "last":
+            training = shifted(training, self.settings.seq_length, epoch)
+        return Streams(training, self.settings.batch_size, self.settings.seq_length)
 
     def look(self, epoch: int, step: int) -> dict[str, float | str | None]:
         """The gradient through time of a stream of a chunk."""
@@ -287,6 +309,7 @@ class LanguageKind(TaskKind):
         from backtime.models.saving import build_model
         from backtime.training.devices import on_device
 
+        check_start(settings, start)
         model = LanguageModel(_config(settings, len(data.vocabulary)))
         if start:
             model.load_state_dict(build_model(start).state_dict())
@@ -296,6 +319,7 @@ class LanguageKind(TaskKind):
         """Network, level and vocabulary."""
         vocabulary = Vocabulary.from_json(start.encoding["vocabulary"])
         fixed = {name: getattr(start.config, name) for name in NETWORK_FIELDS} | {"level": vocabulary.level}
+        fixed |= fixed_recurrence(start)
         if vocabulary.level == "word":
             fixed["vocabulary_size"] = len(vocabulary)
         return fixed
@@ -340,4 +364,5 @@ KIND = LanguageKind()
 
 def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:
     chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
-    return LanguageConfig(vocabulary_size=vocabulary_size, **chosen)
+    recurs = settings.recurrence == "output"
+    return LanguageConfig(vocabulary_size=vocabulary_size, output_recurrence=recurs, **chosen)

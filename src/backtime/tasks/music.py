@@ -19,7 +19,7 @@ from backtime.models.file import ModelFile
 from backtime.models.piano_config import PianoConfig
 from backtime.runtime.piano import Piano
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings, output_layers
 from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, NETWORK, STEPS
 from backtime.training.task import Carried, Task
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from backtime.models.piano import Piano as Network
 
-NETWORK_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after")
+NETWORK_FIELDS = (*LAYERS, "output_layers")
 MEASURED = 64  # pieces at once in a validation
 
 EXAMPLES = """\
@@ -44,6 +44,7 @@ class MusicSettings(RecurrentSettings):
     """A run that learns music."""
 
     hidden_size: int = described(128, "units a layer", group=NETWORK, least=1)
+    output_layers: int = output_layers()
     layers: int = described(
         1, "recurrent layers, one above the other", group=NETWORK, least=1, below=MOST_LAYERS + 1
     )

@@ -1,6 +1,7 @@
 """The settings of a recurrent network, which most tasks have."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from backtime.data.batching.steps import LEVELS
 from backtime.errors import UsageError
@@ -8,6 +9,12 @@ from backtime.fields import described
 from backtime.models.config import ACTIVATIONS, CELLS, INITS, MOST_LAYERS
 from backtime.models.reader_config import POOLINGS
 from backtime.training.settings import DATA, NETWORK, STEPS, Settings
+
+# What the settings and the configuration of every recurrent network have by the same name.
+LAYERS = (
+    *("cell", "hidden_size", "layers", "activation", "reset_after"),
+    *("layer_norm", "skip_connections"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,10 @@ class RecurrentSettings(Settings):
         "gru: reset gate after the product (default)",
         group=NETWORK,
         off=("--reset-before", "gru: reset gate before it"),
+    )
+    layer_norm: bool = described(False, "normalise both products of every layer", group=NETWORK)
+    skip_connections: bool = described(
+        False, "add the input of every recurrent layer but the first to its output", group=NETWORK
     )
     dropout: float = described(
         0.0,
@@ -55,6 +66,10 @@ class RecurrentSettings(Settings):
             raise UsageError(f"--activation {self.activation} with --cell {self.cell}; expected --cell rnn")
         if not self.reset_after and self.cell != "gru":
             raise UsageError(f"--reset-before with --cell {self.cell}; expected --cell gru")
+        if self.layer_norm and not self.reset_after:
+            raise UsageError("--layer-norm with --reset-before; expected one of them")
+        if self.skip_connections and self.layers == 1:
+            raise UsageError("--skip-connections with --layers 1; expected --layers 2 or more")
         if self.forget_bias is not None and self.cell != "lstm":
             raise UsageError(
                 f"--forget-bias {self.forget_bias:g} with --cell {self.cell}; expected --cell lstm"
@@ -77,6 +92,17 @@ class RecurrentSettings(Settings):
         return self.cell
 
 
+def output_layers() -> Any:
+    """The field ``output_layers`` of a task whose network has ``models.layers.Columns``."""
+    return described(
+        0,
+        "layers of tanh units above the recurrent ones, without recurrence",
+        group=NETWORK,
+        least=0,
+        below=MOST_LAYERS + 1,
+    )
+
+
 @dataclass(frozen=True)
 class SequenceEncoderSettings(RecurrentSettings):
     """A run of a network that makes one vector of a whole sequence: ``models.reader.SequenceEncoder``."""
@@ -89,6 +115,7 @@ class SequenceEncoderSettings(RecurrentSettings):
         0.3, "share of units dropped: embedding, layers, pooled vector", group=NETWORK, least=0, below=1
     )
     embedding_size: int = described(100, "of texts: length of a symbol's vector", group=NETWORK, least=1)
+    output_layers: int = output_layers()
     bidirectional: bool = described(False, "read in both directions", group=NETWORK)
     pooling: str = described("last", "what of all steps makes the vector", group=NETWORK, choices=POOLINGS)
     word_dropout: float = described(
@@ -98,4 +125,4 @@ class SequenceEncoderSettings(RecurrentSettings):
 
 
 # The fields of such a network's configuration that settings have too.
-ENCODER_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after", "bidirectional", "pooling")
+ENCODER_FIELDS = (*LAYERS, "output_layers", "bidirectional", "pooling")

@@ -18,7 +18,7 @@ from backtime.models.file import ModelFile
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.runtime.recommender import TOP, Recommender
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings, output_layers
 from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, LENGTH, NETWORK, STEPS
 from backtime.training.task import Carried, Task
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backtime.models.recommender import Recommender as Network
 
 Numbers = NDArray[np.int64]
-NETWORK_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after", "embedding_size")
+NETWORK_FIELDS = (*LAYERS, "output_layers", "embedding_size")
 MEASURED_AT_ONCE = 64  # sessions
 FLATTER = 0.75  # negatives are drawn by the count of an item to this power
 
@@ -56,6 +56,7 @@ class RecommendSettings(RecurrentSettings):
     cell: str = described("gru", "kind of recurrent layer", group=NETWORK, choices=("rnn", "gru", "lstm"))
     hidden_size: int = described(100, "units a layer", group=NETWORK, least=1)
     layers: int = described(1, "recurrent layers, one above the other", group=NETWORK, least=1)
+    output_layers: int = output_layers()
     embedding_size: int = described(100, "length of an item's vector", group=NETWORK, least=1)
     dropout: float = described(
         0.2, "share of units dropped: vectors, layers, output", group=NETWORK, least=0, below=1

@@ -33,7 +33,7 @@ from backtime.runtime.tagger import Tagger
 from backtime.runtime.viterbi import best_paths, field_of
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings, output_layers
 from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, LENGTH, NETWORK, STEPS
 from backtime.training.task import Carried, Task
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from backtime.models.tagger import Tagger as Network
 
 NETWORK_FIELDS = (
-    *("cell", "hidden_size", "layers", "activation", "reset_after"),
+    *(*LAYERS, "output_layers"),
     *("word_size", "character_size", "spelling_size", "crf"),
 )
 MEASURED_AT_ONCE = 64  # sentences
@@ -81,6 +81,7 @@ class TagSettings(RecurrentSettings):
     dropout: float = described(
         0.5, "share dropped of the layers' input and output", group=NETWORK, least=0, below=1
     )
+    output_layers: int = output_layers()
     word_size: int = described(100, "length of a word's vector", group=NETWORK, least=1)
     character_size: int = described(32, "length of a character's vector", group=NETWORK, least=1)
     spelling_size: int = described(

@@ -20,7 +20,7 @@ from backtime.models.transcriber_config import MOST_STACK, TranscriberConfig
 from backtime.runtime.transcriber import BEAM, Transcriber, best_text
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings, output_layers
 from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, LENGTH, NETWORK
 from backtime.training.task import Carried, Task
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Numbers = NDArray[np.int64]
 Spoken = tuple[Floats, Numbers]
-NETWORK_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after", "bidirectional")
+NETWORK_FIELDS = (*LAYERS, "output_layers", "bidirectional")
 MEASURED_AT_ONCE = 32  # utterances
 
 EXAMPLES = """\
@@ -58,6 +58,7 @@ class TranscribeSettings(RecurrentSettings):
     stack: int = described(2, "frames of 10 ms in a step", group=DATA, least=1, below=MOST_STACK + 1)
     hidden_size: int = described(128, "units a layer and direction", group=NETWORK, least=1)
     layers: int = described(2, "recurrent layers, one above the other", group=NETWORK, least=1)
+    output_layers: int = output_layers()
     bidirectional: bool = described(
         True,
         "hear in both directions (default)",

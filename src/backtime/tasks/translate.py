@@ -22,7 +22,7 @@ from backtime.models.file import ModelFile
 from backtime.runtime.translator import BEAM, Translator
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import RecurrentSettings
+from backtime.tasks.network import LAYERS, RecurrentSettings
 from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, LENGTH, NETWORK, STEPS
 from backtime.training.task import Carried, Task
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from backtime.models.encoder_decoder import EncoderDecoder, PairBatch
 
 Numbers = NDArray[np.int64]
-NETWORK_FIELDS = ("cell", "hidden_size", "layers", "activation", "reset_after", "embedding_size", "attention")
+NETWORK_FIELDS = (*LAYERS, "embedding_size", "attention")
 MEASURED_AT_ONCE = 64  # pairs
 
 EXAMPLES = """\

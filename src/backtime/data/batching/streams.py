@@ -57,6 +57,12 @@ def split(tokens: TokenRow, validation_fraction: float = 0.05) -> tuple[Span, Sp
     return Span(tokens, 0, border), Span(tokens, border, N)
 
 
+def shifted(tokens: TokenRow, seq_length: int, epoch: int) -> Span:
+    """Chunks of it end at other tokens in each of ``seq_length`` epochs; as long in all of them."""
+    first = epoch % seq_length
+    return Span(tokens, first, max(first, len(tokens) - seq_length + 1 + first))
+
+
 class Streams:
     """``batch_size`` contiguous streams of ``tokens``, in chunks of ``seq_length`` steps.
 

@@ -123,6 +123,22 @@ def make_batch(rows: Rows, frame: Frame) -> Batch:
     return Batch(*(np.ascontiguousarray(part.swapaxes(0, 1)) for part in (x, known, base, targets)))
 
 
+def every_step(rows: Rows, frame: Frame) -> Batch:
+    """The same with an output after each step of the lookback, without an anchor; N = T B.
+
+    Direct: ``known`` and ``targets`` are the S rows after each of T steps, (S, N, .). Recursive: ``targets``
+    (T + S - 1, B, K) are the row after each.
+    """
+    batch, S, K = make_batch(rows, frame), frame.horizon, frame.targets
+    if frame.strategy == "recursive":
+        targets = np.ascontiguousarray(rows[:, 1:, :K].swapaxes(0, 1))
+        return Batch(batch.x, batch.known, np.zeros_like(targets), targets)
+    ahead = np.lib.stride_tricks.sliding_window_view(rows[:, 1:], S, axis=1)  # (B, T, C, S)
+    found = np.ascontiguousarray(ahead.transpose(3, 1, 0, 2)).reshape(S, -1, rows.shape[2])
+    known, targets = found[:, :, rows.shape[2] - frame.known :], np.ascontiguousarray(found[:, :, :K])
+    return Batch(batch.x, np.ascontiguousarray(known), np.zeros_like(targets), targets)
+
+
 def anchored(past: Rows, frame: Frame) -> Rows:
     """What the outputs are added to, (B, S, K), from the past targets (B, T, K)."""
     if frame.anchor == "none":

@@ -12,6 +12,7 @@ from backtime.insight.unfolded.network import LARGEST_SIZE, Network, check_whole
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile, PathLike, read_model
 from backtime.reference.weights import Array, Weights
+from backtime.runtime.layers import weights_of
 
 NAMES = ("Wx", "Wh", "bx", "bh")
 DEFAULT_STEPS = 2
@@ -39,11 +40,12 @@ def model_network(file: ModelFile, ids: Any, at: int | None = None) -> Network:
     config, tensors = _language(file), file.tensors
     if at is not None and not 1 <= at < len(ids):
         raise UsageError(f"at is {at}; expected a step from 1 to {len(ids) - 1}")
-    parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    for words in config.recurrent.beyond:
+        raise UsageError(f"the model has {words}; expected plain layers under an output, for derivations")
     table = tensors["head.weight"] if config.tie_weights else tensors.get("embedding.weight")
     return Network(
         config.cell,
-        [Weights(*(tensors[f"rnn.{part}_l{layer}"] for part in parts)) for layer in range(config.layers)],
+        [own for (own,) in weights_of(config.recurrent, tensors, "rnn")],
         tensors["head.weight"],
         tensors["head.bias"],
         _one_hot(ids[:-1], config.vocabulary_size) if table is None else table[ids[:-1]],

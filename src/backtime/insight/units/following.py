@@ -102,7 +102,9 @@ def look(
     order = np.argsort(-strength, kind="stable")[:count]
     chosen = [Unit(int(u), names[best[u]], float(table[best[u], u]), values[:, u]) for u in order]
     number = layer % len(traces)
-    return Units(part, number, symbols, chosen, _following(model.head.logits(y)[:, 0], vocabulary))
+    return Units(
+        part, number, symbols, chosen, _following(model.head.logits(model.columns(y))[:, 0], vocabulary)
+    )
 
 
 def _following(logits: Tensor, vocabulary: Any) -> list[list[tuple[str, float]]]:

@@ -124,6 +124,7 @@ def _saturated(level: LevelFlow) -> list[Finding]:
             [
                 Advice("start again with smaller steps, so that weights stay small", "--lr 0.0005"),
                 Advice("pull the weights towards zero", "--weight-decay 0.01"),
+                Advice("normalise what enters the gates", "--layer-norm"),
             ],
         )
     ]
