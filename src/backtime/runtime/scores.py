@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backtime.data.text.symbols import UNKNOWN, UnknownSymbolError
+from backtime.data.text.symbols import UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.reference.weights import Array
@@ -29,7 +29,7 @@ def score_line(step: Callable[[int], Array], vocabulary: Vocabulary, text: str) 
     start, total, count = newline(vocabulary), 0.0, 0
     log_p = None if start is None else _log_softmax(step(start))
     symbols = vocabulary.encode(text).tolist()
-    unknown = symbols.count(vocabulary.symbols.index(UNKNOWN)) if vocabulary.level == "word" else 0
+    unknown = 0 if vocabulary.unknown is None else symbols.count(vocabulary.unknown)
     for symbol in symbols:
         if log_p is not None:
             total, count = total - float(log_p[symbol]), count + 1

@@ -11,6 +11,7 @@ from backtime.data.batching.streams import Streams, TokenRow, split
 from backtime.data.text.corpus import find_corpus
 from backtime.data.text.parts import (
     Files,
+    Symbols,
     Text,
     check_predictable,
     read_parts,
@@ -18,11 +19,11 @@ from backtime.data.text.parts import (
     warn_of_unknown,
 )
 from backtime.data.text.readers import read_text
-from backtime.data.text.symbols import LEVELS
+from backtime.data.text.symbols import END_OF_LINE, LEVELS, UNKNOWN, Special, check_special
 from backtime.data.text.tokens import prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
-from backtime.fields import check, described
+from backtime.fields import check, described, flag
 from backtime.models.config import LanguageConfig
 from backtime.models.file import ModelFile
 from backtime.runtime.model import Model
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from backtime.models.aligned import LanguageModel
 
-WORDS = 10_000  # kept at word level, where nothing else is said
 LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
 MEASURES = {
     "char": Measure("bits/char", lambda loss: loss / LN_2),
@@ -48,6 +48,7 @@ NETWORK_FIELDS = (
     *("cell", "hidden_size", "layers", "embedding_size"),
     *("tie_weights", "activation", "reset_after"),
 )
+WORD_FIELDS = ("vocabulary_size", "unk_token", "eos_token")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # a small model in about four minutes on two cores
@@ -132,7 +133,11 @@ class LanguageSettings(RecurrentSettings):
         None, "text that the best model is measured on when the run ends", group=DATA
     )
     level: str = described("char", "what a symbol is", group=DATA, choices=LEVELS)
-    vocabulary_size: int = described(WORDS, "word level: number of words kept", group=DATA, least=1)
+    vocabulary_size: int | None = described(
+        None, "word level: symbols kept, the most frequent words (default: all)", group=DATA, least=1
+    )
+    unk_token: str = described(UNKNOWN, "word level: what the text calls a word that is not kept", group=DATA)
+    eos_token: str = described(END_OF_LINE, "word level: the word that a line's end counts as", group=DATA)
     embedding_size: int = described(
         0, "size of learned symbol vectors; 0 feeds symbols one-hot", group=NETWORK, least=0
     )
@@ -147,15 +152,20 @@ class LanguageSettings(RecurrentSettings):
     def __post_init__(self) -> None:
         """Check what means something only together."""
         super().__post_init__()
-        if self.level != "word" and self.vocabulary_size != WORDS:
-            raise UsageError(
-                f"--vocabulary-size {self.vocabulary_size} with --level {self.level}; expected --level word"
-            )
+        for name in () if self.level == "word" else WORD_FIELDS:
+            if (value := getattr(self, name)) != getattr(type(self), name):
+                raise UsageError(f"{flag(name)} {value} with --level {self.level}; expected --level word")
+        check_special(self.special)
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"--tie-weights with --embedding-size {self.embedding_size} and --hidden-size "
                 f"{self.hidden_size}; expected equal sizes"
             )
+
+    @property
+    def special(self) -> Special:
+        """The words that mean something of their own."""
+        return Special(self.unk_token, self.eos_token)
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
@@ -279,7 +289,8 @@ class LanguageKind(TaskKind):
             raise UsageError(f"--train-file {settings.train_file} beside DATA {source}; expected one of them")
         known = None if encoding is None else Vocabulary.from_json(encoding.get("vocabulary"))
         files = Files(settings.train_file or source, settings.valid_file, settings.test_file)
-        return read_parts(files, folder, settings.level, settings.vocabulary_size, known, tell)
+        symbols = Symbols(settings.level, settings.vocabulary_size, settings.special)
+        return read_parts(files, folder, symbols, known, tell)
 
     def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
         """The language model that the settings ask for."""
@@ -297,7 +308,8 @@ class LanguageKind(TaskKind):
         vocabulary = Vocabulary.from_json(start.encoding["vocabulary"])
         fixed = {name: getattr(start.config, name) for name in NETWORK_FIELDS} | {"level": vocabulary.level}
         if vocabulary.level == "word":
-            fixed["vocabulary_size"] = len(vocabulary)
+            words = (len(vocabulary), *vocabulary.special)
+            fixed |= dict(zip(WORD_FIELDS, words, strict=True))
         return fixed
 
     def evaluate(self, model: ModelFile, source: Path, options: Evaluation, folder: Path) -> Scores:
@@ -327,7 +339,7 @@ class LanguageKind(TaskKind):
         sizes: Scores = {"tokens": count, "characters": characters}
         if level == "word":
             sizes["unknown"] = unknown_share(tokens, vocabulary)
-            warn_of_unknown(sizes["unknown"], str(source))
+            warn_of_unknown(sizes["unknown"], str(source), vocabulary)
         return scores | {"bits_per_character": bits * count / characters, **sizes}
 
     def predictor(self, model: ModelFile) -> Model:

@@ -52,18 +52,19 @@ class ByteDecoder:
 
 @dataclass
 class WordDecoder:
-    """Words with a space between them, except at the start of a line; ``<eos>`` is the newline.
+    """Words with a space between them, except at the start of a line; ``end_of_line`` is the newline.
 
     To continue a prompt, feed it the prompt's numbers first: then the next word gets its space.
     """
 
     symbols: list[str]
+    end_of_line: str = END_OF_LINE
     line_start: bool = True
 
     def feed(self, id: int) -> str:
         """The word, after a space unless a line starts with it."""
         word = self.symbols[_checked(id, len(self.symbols))]
-        after_space, self.line_start = self.line_start, word == END_OF_LINE
+        after_space, self.line_start = self.line_start, word == self.end_of_line
         if self.line_start:
             return "\n"
         return word if after_space else f" {word}"

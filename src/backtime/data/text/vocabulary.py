@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from backtime.data.text.decoders import ByteDecoder, CharDecoder, Decoder, WordDecoder
 from backtime.data.text.symbols import (
     BYTES,
-    UNKNOWN,
+    Special,
     UnknownSymbolError,
+    check_special,
     check_symbols,
     code_points,
     place,
@@ -27,20 +28,22 @@ class Vocabulary:
 
     - ``"char"``: ``symbols`` are single characters (Unicode code points).
     - ``"byte"``: the 256 bytes of the text in UTF-8; ``symbols`` need not be given.
-    - ``"word"``: what stands between white space. The newline is the word ``<eos>``; a word that is not
-      among ``symbols`` is ``<unk>``. Both must be among them.
+    - ``"word"``: what stands between white space. The newline is the word ``special.end_of_line``; a word
+      that is not among ``symbols`` is ``special.unknown``. Both must be among them.
 
     Raises ``UsageError`` when ``symbols`` do not fit the level.
     """
 
     level: str
     symbols: list[str] = field(default_factory=list)
+    special: Special = field(default_factory=Special)  # of words
 
     def __post_init__(self) -> None:
         """Check the symbols; at byte level, fill them in."""
         if self.level == "byte" and not self.symbols:
             object.__setattr__(self, "symbols", list(BYTES))  # the dataclass is frozen, this is its birth
-        check_symbols(self.level, self.symbols)
+        check_special(self.special)
+        check_symbols(self.level, self.symbols, self.special)
 
     def __len__(self) -> int:
         """V, the number of symbols."""
@@ -55,7 +58,8 @@ class Vocabulary:
         if unknown not in ("error", "skip"):
             raise UsageError(f"unknown is {shown(unknown)}; expected error or skip")
         if self.level == "word":
-            words, number, other = split_words(text), self._numbers.get, self._numbers[UNKNOWN]
+            words, number = split_words(text, self.special.end_of_line), self._numbers.get
+            other = self._numbers[self.special.unknown]
             return np.fromiter((number(word, other) for word in words), np.int32, len(words))
         if self.level == "byte":
             return utf8_bytes(text).astype(np.int32)
@@ -82,11 +86,21 @@ class Vocabulary:
         """A decoder with a memory, for text that comes a symbol at a time: ``feed(id)``, ``flush()``."""
         if self.level == "byte":
             return ByteDecoder()
-        return CharDecoder(self.symbols) if self.level == "char" else WordDecoder(self.symbols)
+        if self.level == "char":
+            return CharDecoder(self.symbols)
+        return WordDecoder(self.symbols, self.special.end_of_line)
+
+    @property
+    def unknown(self) -> int | None:
+        """The number that stands for every word that is not among the symbols; None where none does."""
+        return self._numbers[self.special.unknown] if self.level == "word" else None
 
     def to_json(self) -> dict[str, Any]:
         """The vocabulary as a value for JSON; ``from_json`` reads it back equal."""
-        return {"level": "byte"} if self.level == "byte" else {"level": self.level, "symbols": self.symbols}
+        if self.level == "byte":
+            return {"level": "byte"}
+        special = self.special._asdict() if self.special != Special() else {}
+        return {"level": self.level, "symbols": self.symbols, **special}
 
     @classmethod
     def from_json(cls, value: Any) -> "Vocabulary":
@@ -96,7 +110,10 @@ class Vocabulary:
         symbols = value.get("symbols", [])
         if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
             raise UsageError(f"symbols are {shown(symbols)}; expected a list of strings")
-        return cls(value["level"], symbols)
+        unknown, end = (value.get(name, word) for name, word in Special()._asdict().items())
+        if not (isinstance(unknown, str) and isinstance(end, str)):
+            raise UsageError(f"the special words are {shown([unknown, end])}; expected strings")
+        return cls(value["level"], symbols, Special(unknown, end))
 
     @cached_property
     def _code_points(self) -> NDArray[np.uint32]:
