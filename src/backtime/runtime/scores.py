@@ -43,7 +43,7 @@ def score_line(step: Callable[[int], Array], vocabulary: Vocabulary, text: str) 
         "loss": loss,
         "perplexity": None if loss is None else math.exp(min(loss, 700.0)),
         "bits_per_character": total / math.log(2) / len(text) if count else None,
-        "next": None if best is None else vocabulary.symbols[best],
+        "next": None if best is None else vocabulary.shown(best),
         "next_probability": None if log_p is None or best is None else math.exp(log_p[best]),
     }
 

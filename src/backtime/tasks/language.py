@@ -8,18 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from backtime.data.batching.streams import Streams, TokenRow, split
-from backtime.data.text.corpus import find_corpus
 from backtime.data.text.parts import (
     Files,
     Symbols,
     Text,
     check_predictable,
+    count_characters,
+    count_words,
     read_parts,
     unknown_share,
     warn_of_unknown,
 )
-from backtime.data.text.readers import read_text
-from backtime.data.text.symbols import END_OF_LINE, LEVELS, UNKNOWN, Special, check_special
+from backtime.data.text.symbols import (
+    END_OF_LINE,
+    LEVELS,
+    SIZED,
+    UNKNOWN,
+    Special,
+    check_special,
+)
 from backtime.data.text.tokens import prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
@@ -39,16 +46,23 @@ if TYPE_CHECKING:
     from backtime.models.aligned import LanguageModel
 
 LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
+
+
+def _perplexity(loss: float) -> float:
+    return math.exp(min(loss, MOST))
+
+
 MEASURES = {
     "char": Measure("bits/char", lambda loss: loss / LN_2),
     "byte": Measure("bits/byte", lambda loss: loss / LN_2),
-    "word": Measure("perplexity", lambda loss: math.exp(min(loss, MOST))),
+    "word": Measure("perplexity", _perplexity),
+    "subword": Measure("perplexity", _perplexity),
 }
 NETWORK_FIELDS = (
     *("cell", "hidden_size", "layers", "embedding_size"),
     *("tie_weights", "activation", "reset_after"),
 )
-WORD_FIELDS = ("vocabulary_size", "unk_token", "eos_token")
+WORD = ("word",)
 
 PRESETS: dict[str, dict[str, Any]] = {
     # a small model in about four minutes on two cores
@@ -134,7 +148,10 @@ class LanguageSettings(RecurrentSettings):
     )
     level: str = described("char", "what a symbol is", group=DATA, choices=LEVELS)
     vocabulary_size: int | None = described(
-        None, "word level: symbols kept, the most frequent words (default: all)", group=DATA, least=1
+        None,
+        "symbols: at word level the most frequent words (default all), at subword level at most (8000)",
+        group=DATA,
+        least=1,
     )
     unk_token: str = described(UNKNOWN, "word level: what the text calls a word that is not kept", group=DATA)
     eos_token: str = described(END_OF_LINE, "word level: the word that a line's end counts as", group=DATA)
@@ -152,9 +169,11 @@ class LanguageSettings(RecurrentSettings):
     def __post_init__(self) -> None:
         """Check what means something only together."""
         super().__post_init__()
-        for name in () if self.level == "word" else WORD_FIELDS:
-            if (value := getattr(self, name)) != getattr(type(self), name):
-                raise UsageError(f"{flag(name)} {value} with --level {self.level}; expected --level word")
+        for name, levels in (("vocabulary_size", SIZED), ("unk_token", WORD), ("eos_token", WORD)):
+            value = getattr(self, name)
+            if self.level not in levels and value != getattr(type(self), name):
+                expected = f"expected --level {' or '.join(levels)}"
+                raise UsageError(f"{flag(name)} {value} with --level {self.level}; {expected}")
         check_special(self.special)
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
@@ -170,7 +189,7 @@ class LanguageSettings(RecurrentSettings):
     @classmethod
     def from_json(cls, values: Any) -> Self:
         """As of every task; a run of version 0.1.0 may have a number of words where no words are kept."""
-        if isinstance(values, dict) and values.get("level") != "word":
+        if isinstance(values, dict) and values.get("level") not in SIZED:
             values = {name: value for name, value in values.items() if name != "vocabulary_size"}
         return super().from_json(values)
 
@@ -307,20 +326,22 @@ class LanguageKind(TaskKind):
         """Network, level and vocabulary."""
         vocabulary = Vocabulary.from_json(start.encoding["vocabulary"])
         fixed = {name: getattr(start.config, name) for name in NETWORK_FIELDS} | {"level": vocabulary.level}
-        if vocabulary.level == "word":
-            words = (len(vocabulary), *vocabulary.special)
-            fixed |= dict(zip(WORD_FIELDS, words, strict=True))
-        return fixed
+        if vocabulary.level in SIZED:
+            fixed["vocabulary_size"] = len(vocabulary)
+        return fixed | dict(zip(("unk_token", "eos_token"), vocabulary.special, strict=True))
 
     def evaluate(self, model: ModelFile, source: Path, options: Evaluation, folder: Path) -> Scores:
         """Scores of the model on a text, every token but the first counted once.
 
         - ``loss``: nats a token; ``perplexity``: its exponential
-        - ``bits_per_character``; at byte and word level also ``bits_per_byte`` or ``bits_per_word``, a
-          token's share. The first is the second times tokens and divided by characters of the text.
+        - ``bits_per_character``; at the other levels also ``bits_per_byte``, ``bits_per_word`` or
+          ``bits_per_subword``, a token's share. The first is that times tokens and divided by characters of
+          the text.
         - ``tokens`` and ``characters`` of the text; at word level the share of ``unknown`` words. A model
           knows of such a word only that it is one, so that many of them make every other number too good;
           a ``DataWarning`` says so from a tenth on
+        - at subword level ``perplexity_per_word``: the probability of the same text, for each of its
+          ``words``, ends of lines among them, as a model of words counts them
 
         ``batch_size`` streams are read side by side, each from a zero state; 1 reads the text as one.
         """
@@ -332,11 +353,14 @@ class LanguageKind(TaskKind):
         check_predictable(tokens, source)
         loss = text_loss(build_model(model), tokens, options.batch_size, options.seq_length)
         count, level, bits = len(tokens), vocabulary.level, loss / LN_2
-        characters = count if level == "char" else sum(map(len, read_text(find_corpus(source, level))))
-        scores: Scores = {"loss": loss, "perplexity": math.exp(min(loss, MOST))}
+        characters = count if level == "char" else count_characters(source, level)
+        scores: Scores = {"loss": loss, "perplexity": _perplexity(loss)}
         if level != "char":
             scores[f"bits_per_{level}"] = bits
         sizes: Scores = {"tokens": count, "characters": characters}
+        if level == "subword":
+            words = count_words(source, level)
+            scores["perplexity_per_word"], sizes["words"] = _perplexity(loss * count / words), words
         if level == "word":
             sizes["unknown"] = unknown_share(tokens, vocabulary)
             warn_of_unknown(sizes["unknown"], str(source), vocabulary)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+import backtime.data.text.subwords as subwords
 from backtime.data.text.symbols import Special, code_points, split_words
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
@@ -16,22 +17,28 @@ DISTINCT_WORDS = 1_000_000  # counted at a time; about 130 MB
 def count_vocabulary(
     pieces: Iterable[str], level: str, vocabulary_size: int | None = None, special: Special | None = None
 ) -> Vocabulary:
-    """The vocabulary of a text given in pieces (at word level, pieces that end between words).
+    """The vocabulary of a text given in pieces (at word level, pieces that end between words; at
+    subword level, as ``subwords.whole_parts`` ends them).
 
     Char level: all its characters, sorted by code point; byte level: the 256 bytes, ``pieces`` are not read.
     Word level: the ``special`` words, which are ``<unk>`` and ``<eos>``, and all others, the more frequent
     first, equally frequent ones by code points; of them the most frequent where ``vocabulary_size`` says how
     many symbols there may be. Raises ``UsageError`` on a text without symbols, on a ``vocabulary_size`` below
     3, and without one on a text of more than ``DISTINCT_WORDS`` words.
+
+    Subword level: at most ``vocabulary_size`` symbols (8,000), learned by ``subwords``.
     """
     if level == "char":
         return Vocabulary("char", _characters(pieces))
+    if level == "subword":
+        size = subwords.SIZE if vocabulary_size is None else vocabulary_size
+        return Vocabulary("subword", *subwords.learn(pieces, size))
     if level == "word":
         special = special or Special()
         if vocabulary_size is not None and vocabulary_size < 3:
             least = f"at least 3: {special.unknown}, {special.end_of_line} and a word"
             raise UsageError(f"vocabulary_size is {vocabulary_size}; expected {least}")
-        return Vocabulary("word", _words(pieces, vocabulary_size, special), special)
+        return Vocabulary("word", _words(pieces, vocabulary_size, special), special=special)
     return Vocabulary(level)
 
 

@@ -4,6 +4,7 @@ import codecs
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from backtime.data.text.subwords import byte_of
 from backtime.data.text.symbols import END_OF_LINE
 from backtime.errors import UsageError
 
@@ -48,6 +49,23 @@ class ByteDecoder:
     def flush(self) -> str:
         """U+FFFD if a character was left incomplete."""
         return self.pending.decode(b"", final=True)
+
+
+@dataclass
+class SubwordDecoder:
+    """Pieces of words: the bytes that each is written for, as ``ByteDecoder`` has them."""
+
+    symbols: list[str]
+    bytes: ByteDecoder = field(default_factory=ByteDecoder)
+
+    def feed(self, id: int) -> str:
+        """The characters that the piece completes."""
+        table, symbol = byte_of(), self.symbols[_checked(id, len(self.symbols))]
+        return "".join([self.bytes.feed(table[character]) for character in symbol])
+
+    def flush(self) -> str:
+        """U+FFFD if a character was left incomplete."""
+        return self.bytes.flush()
 
 
 @dataclass

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backtime.data.text.corpus import find_corpus
-from backtime.data.text.symbols import Special
+from backtime.data.text.readers import read_text, whole_words
+from backtime.data.text.symbols import Special, split_words
 from backtime.data.text.token_file import TokenFile
 from backtime.data.text.tokens import Progress, kept_tokens, prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
@@ -106,6 +107,17 @@ def unknown_share(tokens: TokenFile, vocabulary: Vocabulary) -> float:
     if vocabulary.unknown is None:
         return 0.0
     return tokens.count(vocabulary.unknown) / len(tokens)
+
+
+def count_characters(source: Path, level: str) -> int:
+    """How many characters a text has."""
+    return sum(map(len, read_text(find_corpus(source, level))))
+
+
+def count_words(source: Path, level: str) -> int:
+    """How many words a text has, each end of a line one too."""
+    pieces = whole_words(read_text(find_corpus(source, level)))
+    return sum(len(split_words(piece)) for piece in pieces)
 
 
 def warn_of_unknown(share: float, name: str, vocabulary: Vocabulary) -> None:

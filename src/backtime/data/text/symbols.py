@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from backtime.errors import UnknownValueError, UsageError, shown
 
-LEVELS = ("char", "byte", "word")
+LEVELS = ("char", "byte", "word", "subword")
+SIZED = ("word", "subword")  # the levels at which one chooses how many symbols there are
 UNKNOWN = "<unk>"  # word level: every word that is not in the vocabulary, unless a text says otherwise
 END_OF_LINE = "<eos>"  # word level: the newline
 BYTES = [chr(i) if i < 128 else f"\\x{i:02x}" for i in range(256)]
@@ -81,7 +82,7 @@ def check_symbols(level: str, symbols: list[str], special: Special) -> None:
         return
     if not symbols:
         raise UsageError(f"symbols is empty; expected the symbols of a {level} vocabulary")
-    fits = _is_character if level == "char" else _is_word
+    fits = _is_character if level == "char" else _is_word  # a piece of a word has no space in it either
     seen: set[str] = set()
     for at, symbol in enumerate(symbols):
         if not fits(symbol):

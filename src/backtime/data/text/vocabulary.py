@@ -1,4 +1,4 @@
-"""Symbols to numbers and back: characters, bytes or words. NumPy only, so the runtime can use it."""
+"""Symbols to numbers and back: characters, bytes, words or their pieces. Light, for the runtime uses it."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from backtime.data.text.decoders import ByteDecoder, CharDecoder, Decoder, WordDecoder
+from backtime.data.text.decoders import ByteDecoder, CharDecoder, Decoder, SubwordDecoder, WordDecoder
+from backtime.data.text.subwords import Encoder, check_pieces
 from backtime.data.text.symbols import (
     BYTES,
     Special,
@@ -30,12 +31,14 @@ class Vocabulary:
     - ``"byte"``: the 256 bytes of the text in UTF-8; ``symbols`` need not be given.
     - ``"word"``: what stands between white space. The newline is the word ``special.end_of_line``; a word
       that is not among ``symbols`` is ``special.unknown``. Both must be among them.
+    - ``"subword"``: pieces of words, by the ``merges`` of ``subwords.learn``
 
     Raises ``UsageError`` when ``symbols`` do not fit the level.
     """
 
     level: str
     symbols: list[str] = field(default_factory=list)
+    merges: list[str] = field(default_factory=list)  # of pieces of words
     special: Special = field(default_factory=Special)  # of words
 
     def __post_init__(self) -> None:
@@ -44,6 +47,8 @@ class Vocabulary:
             object.__setattr__(self, "symbols", list(BYTES))  # the dataclass is frozen, this is its birth
         check_special(self.special)
         check_symbols(self.level, self.symbols, self.special)
+        if self.level == "subword":
+            check_pieces(self.symbols, self.merges)
 
     def __len__(self) -> int:
         """V, the number of symbols."""
@@ -63,6 +68,8 @@ class Vocabulary:
             return np.fromiter((number(word, other) for word in words), np.int32, len(words))
         if self.level == "byte":
             return utf8_bytes(text).astype(np.int32)
+        if self.level == "subword":
+            return self._encoder.encode(text)
         ids = self._table.take(code_points(text), mode="clip")  # above the table: its last entry, -1
         known = ids >= 0
         if known.all():
@@ -80,7 +87,7 @@ class Vocabulary:
         if self.level == "byte":
             return str(numbers.astype(np.uint8).tobytes(), "utf-8", "replace")
         decoder = self.decoder()
-        return "".join([decoder.feed(number) for number in numbers.tolist()])
+        return "".join([*(decoder.feed(number) for number in numbers.tolist()), decoder.flush()])
 
     def decoder(self) -> Decoder:
         """A decoder with a memory, for text that comes a symbol at a time: ``feed(id)``, ``flush()``."""
@@ -88,7 +95,13 @@ class Vocabulary:
             return ByteDecoder()
         if self.level == "char":
             return CharDecoder(self.symbols)
+        if self.level == "subword":
+            return SubwordDecoder(self.symbols)
         return WordDecoder(self.symbols, self.special.end_of_line)
+
+    def shown(self, id: int) -> str:
+        """A symbol for people: a piece of a word as the text that it is, every other as it is called."""
+        return self.decode([id]) if self.level == "subword" else self.symbols[id]
 
     @property
     def unknown(self) -> int | None:
@@ -99,21 +112,28 @@ class Vocabulary:
         """The vocabulary as a value for JSON; ``from_json`` reads it back equal."""
         if self.level == "byte":
             return {"level": "byte"}
-        special = self.special._asdict() if self.special != Special() else {}
-        return {"level": self.level, "symbols": self.symbols, **special}
+        value: dict[str, Any] = {"level": self.level, "symbols": self.symbols}
+        if self.level == "subword":
+            value["merges"] = self.merges
+        return value | (self.special._asdict() if self.special != Special() else {})
 
     @classmethod
     def from_json(cls, value: Any) -> "Vocabulary":
         """The vocabulary of ``to_json``'s value; raises ``UsageError`` when it is something else."""
         if not isinstance(value, dict) or not isinstance(value.get("level"), str):
             raise UsageError(f"the vocabulary is {shown(value)}; expected an object with level and symbols")
-        symbols = value.get("symbols", [])
-        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
-            raise UsageError(f"symbols are {shown(symbols)}; expected a list of strings")
+        symbols, merges = value.get("symbols", []), value.get("merges", [])
+        for name, found in (("symbols", symbols), ("merges", merges)):
+            if not isinstance(found, list) or not all(isinstance(symbol, str) for symbol in found):
+                raise UsageError(f"{name} are {shown(found)}; expected a list of strings")
         unknown, end = (value.get(name, word) for name, word in Special()._asdict().items())
         if not (isinstance(unknown, str) and isinstance(end, str)):
             raise UsageError(f"the special words are {shown([unknown, end])}; expected strings")
-        return cls(value["level"], symbols, Special(unknown, end))
+        return cls(value["level"], symbols, merges, Special(unknown, end))
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.symbols, self.merges)
 
     @cached_property
     def _code_points(self) -> NDArray[np.uint32]:
