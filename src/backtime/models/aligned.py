@@ -24,6 +24,11 @@ class LanguageModel(Network):
     layer's output before the head; never on the recurrent connections. Each element is zeroed with that
     probability and the others are divided by 1 - dropout; eval mode changes nothing.
 
+    AWD-LSTM's kinds (Merity et al., arXiv 1708.02182), each drawn once a call: ``input_dropout``,
+    ``hidden_dropout`` and ``output_dropout``, where given, stand in for ``dropout`` at their place, with one
+    mask for all steps of a sequence; ``embedding_dropout`` zeroes all of a symbol's vector, wherever the
+    symbol stands; ``weight_dropout`` zeroes elements of Wh of every layer.
+
     With ``config.tie_weights`` the embedding is ``head.weight`` itself (Press and Wolf, arXiv 1608.05859).
     Initial values are those of ``torch.nn``'s layers, a tied matrix having the head's.
     """
@@ -43,14 +48,27 @@ class LanguageModel(Network):
 
     def forward(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Outputs ``h`` (T, B, H) of the last layer, for the head, and the last state; None is zeros."""
-        x = tokens if self.embedding is None else self._dropped(self.embedding(tokens))
-        h, state = self.rnn(x, state)
-        return self._dropped(h), state
+        h, state = self.rnn(self._input(tokens), state)
+        return self._dropped(h, self.config.output_dropout), state
 
-    def loss(self, tokens: Tensor, targets: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Mean loss in nats a symbol of ``targets`` (T, B) after ``tokens`` (T, B), and the last state."""
-        h, state = self(tokens, state)
-        return self.head(h, targets), state
+    def loss(
+        self, tokens: Tensor, targets: Tensor, state: State = None, ar: float = 0.0, tar: float = 0.0
+    ) -> tuple[Tensor, State]:
+        """Mean loss in nats a symbol of ``targets`` (T, B) after ``tokens`` (T, B), and the last state.
+
+        In training mode the gradient is that of loss + ar mean(d^2) + tar mean((h_t - h_(t-1))^2), with the
+        last layer's outputs h and what dropout left of them, d: activation regularisation and temporal
+        activation regularisation (Merity et al., arXiv 1708.01009). The value is the loss alone.
+        """
+        h, state = self.rnn(self._input(tokens), state)
+        d = self._dropped(h, self.config.output_dropout)
+        loss = self.head(d, targets)
+        if self.training and (ar or tar):
+            penalty = ar * d.square().mean()
+            if len(h) > 1:
+                penalty = penalty + tar * (h[1:] - h[:-1]).square().mean()
+            loss = loss + (penalty - penalty.detach())  # exactly 0, with a gradient
+        return loss, state
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros: h (L, B, H), or (h, c) for the LSTM."""
@@ -63,16 +81,36 @@ class LanguageModel(Network):
         """A tied embedding is the head's matrix."""
         return {"embedding.weight": "head.weight"} if self.config.tie_weights else {}
 
-    def _dropped(self, values: Tensor) -> Tensor:
-        if not self.training or not self.config.dropout:
+    def _input(self, tokens: Tensor) -> Tensor:
+        """What the first layer reads (T, B, E); the tokens themselves where there is no embedding."""
+        if self.embedding is None:
+            return tokens
+        x: Tensor = self.embedding(tokens)
+        if self.training and (share := self.config.embedding_dropout):
+            kept = functional.dropout(x.new_ones(self.config.vocabulary_size), share)
+            x = x * kept[tokens].unsqueeze(-1)
+        return self._dropped(x, self.config.input_dropout)
+
+    def _dropped(self, values: Tensor, once: float | None) -> Tensor:
+        """(T, B, W) with the share ``once`` gone, the same at all steps; None: ``dropout``, at each step."""
+        share = self.config.dropout if once is None else once
+        if not self.training or not share:
             return values
-        return functional.dropout(values, self.config.dropout, True)
+        if once is None:
+            return functional.dropout(values, share, True)
+        return values * functional.dropout(values.new_ones(1, *values.shape[1:]), share, True)
 
 
 def _layers(config: LanguageConfig) -> RNN | GRU | LSTM:
     sizes = (config.embedding_size or config.vocabulary_size, config.hidden_size, config.layers)
+    once = config.hidden_dropout
+    noise: dict[str, Any] = {
+        "dropout": config.dropout if once is None else once,
+        "variational_dropout": once is not None,
+        "weight_dropout": config.weight_dropout,
+    }
     if config.cell == "rnn":
-        return RNN(*sizes, nonlinearity=config.activation, dropout=config.dropout)
+        return RNN(*sizes, nonlinearity=config.activation, **noise)
     if config.cell == "gru":
-        return GRU(*sizes, dropout=config.dropout, reset_after=config.reset_after)
-    return LSTM(*sizes, dropout=config.dropout)
+        return GRU(*sizes, reset_after=config.reset_after, **noise)
+    return LSTM(*sizes, **noise)

@@ -26,6 +26,7 @@ __all__ = [
 
 SIZES = {"hidden_size": 1, "layers": 1, "vocabulary_size": 1, "embedding_size": 0}  # name: least value
 FLAGS = ("tie_weights", "reset_after")
+PLACES = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout")
 
 
 class Config(Protocol):
@@ -50,7 +51,7 @@ class LanguageConfig:
     - ``cell``: ``"rnn"``, ``"gru"`` or ``"lstm"``
     - ``embedding_size``: length of the learned vector that stands for each symbol; 0 for one-hot input, where
       the columns of the first layer's input weights play that part
-    - ``dropout``: probability, see ``LanguageModel``
+    - ``dropout``, and for each place one of its own: probabilities, see ``LanguageModel``
     - ``tie_weights``: one (V, H) matrix serves as embedding and as output weights; needs
       ``embedding_size == hidden_size``
     - ``activation``: of the ``rnn`` cell; ``reset_after``: of the ``gru`` cell
@@ -69,6 +70,11 @@ class LanguageConfig:
     tie_weights: bool = False
     activation: str = "tanh"
     reset_after: bool = True
+    embedding_dropout: float = 0.0
+    input_dropout: float | None = None
+    hidden_dropout: float | None = None
+    output_dropout: float | None = None
+    weight_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -83,8 +89,8 @@ class LanguageConfig:
         for name in FLAGS:
             if type(getattr(self, name)) is not bool:
                 raise UsageError(f"{name} is {shown(getattr(self, name))}; expected true or false")
-        if type(self.dropout) not in (int, float) or not 0 <= self.dropout <= 1:
-            raise UsageError(f"dropout is {shown(self.dropout)}; expected a number in [0, 1]")
+        for name in ("dropout", *PLACES):
+            _share(name, getattr(self, name), optional=getattr(type(self), name) is None)
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"tie_weights needs embedding_size equal to hidden_size; they are {self.embedding_size} and "
@@ -119,8 +125,11 @@ class LanguageConfig:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as a value for JSON; ``from_json`` reads it back equal."""
-        return asdict(self)
+        """The fields as a value for JSON; ``from_json`` reads it back equal.
+
+        Kinds of dropout that are not used are left out: versions without them read such a file.
+        """
+        return {k: v for k, v in asdict(self).items() if k not in PLACES or v != getattr(type(self), k)}
 
     @classmethod
     def from_json(cls, value: Any) -> "LanguageConfig":
@@ -141,6 +150,13 @@ class LanguageConfig:
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{name} is {shown(value)}; expected one of {', '.join(choices)}")
+
+
+def _share(name: str, value: object, optional: bool) -> None:
+    if optional and value is None:
+        return
+    if type(value) not in (int, float) or not 0 <= value <= 1:  # type: ignore[operator]
+        raise UsageError(f"{name} is {shown(value)}; expected a number in [0, 1]")
 
 
 NETWORKS: dict[str, type[Any]] = {

@@ -31,7 +31,7 @@ from backtime.data.text.tokens import prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.fields import check, described, flag
-from backtime.models.config import LanguageConfig
+from backtime.models.config import PLACES, LanguageConfig
 from backtime.models.file import ModelFile
 from backtime.runtime.model import Model
 from backtime.tasks.base import Scores, TaskKind, Tell
@@ -159,6 +159,37 @@ class LanguageSettings(RecurrentSettings):
         0, "size of learned symbol vectors; 0 feeds symbols one-hot", group=NETWORK, least=0
     )
     tie_weights: bool = described(False, "share embedding and output weights", group=NETWORK)
+    embedding_dropout: float = described(
+        0.0, "share of symbols whose vectors are zero for a step of training", group=NETWORK, least=0, below=1
+    )
+    input_dropout: float | None = described(
+        None,
+        "of an embedding, one mask for all time steps (default: --dropout)",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
+    hidden_dropout: float | None = described(
+        None,
+        "between layers, one mask for all time steps (default: --dropout)",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
+    output_dropout: float | None = described(
+        None,
+        "before the output, one mask for all time steps (default: --dropout)",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
+    weight_dropout: float = described(
+        0.0,
+        "share of recurrent weights that are zero for a step of training",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
     seq_length: int = described(64, "time steps a gradient goes back", group=STEPS, least=1)
     loss_sum_over_time: bool = described(
         False,
@@ -166,9 +197,21 @@ class LanguageSettings(RecurrentSettings):
         group=STEPS,
     )
 
+    ar: float = described(
+        0.0, "activation regularisation: weight of the mean square of the outputs", group=STEPS, least=0
+    )
+    tar: float = described(
+        0.0, "temporal activation regularisation: of that of their changes in time", group=STEPS, least=0
+    )
+
     def __post_init__(self) -> None:
         """Check what means something only together."""
         super().__post_init__()
+        for name in () if self.embedding_size else ("embedding_dropout", "input_dropout"):
+            if (value := getattr(self, name)) != getattr(type(self), name):
+                raise UsageError(
+                    f"{flag(name)} {value:g} with --embedding-size 0; expected learned symbol vectors"
+                )
         for name, levels in (("vocabulary_size", SIZED), ("unk_token", WORD), ("eos_token", WORD)):
             value = getattr(self, name)
             if self.level not in levels and value != getattr(type(self), name):
@@ -256,7 +299,7 @@ class LanguageTask(Task):
         from backtime.training.devices import tensors
 
         x, targets = tensors(self.streams.chunk(step), self.model)
-        loss, after = self.model.loss(x, targets, carried)
+        loss, after = self.model.loss(x, targets, carried, self.settings.ar, self.settings.tar)
         return loss, after, targets.numel()
 
     def look(self, epoch: int, step: int) -> dict[str, float | str | None]:
@@ -375,5 +418,5 @@ KIND = LanguageKind()
 
 
 def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:
-    chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
+    chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout", *PLACES)}
     return LanguageConfig(vocabulary_size=vocabulary_size, **chosen)
