@@ -274,9 +274,10 @@ def test_options_are_written_out(text: Path, capsys: pytest.CaptureFixture[str])
 def test_a_number_of_words_without_words_is_refused(
     level: str, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--level", level, "--vocabulary-size", "50"]
-    expected = f"--vocabulary-size 50 with --level {level}; expected --level word"
-    assert expected in refused(capsys, "train", text, *SMALL, *options)
+    for option, value in (("--vocabulary-size", "50"), ("--unk-token", "UNK"), ("--eos-token", "EOS")):
+        expected = f"{option} {value} with --level {level}; expected --level word"
+        expected += " or subword" if option == "--vocabulary-size" else ""
+        assert expected in refused(capsys, "train", text, *SMALL, "--level", level, option, value)
     assert status_of("train", text, "--level", level, "--out", "run", *SMALL) == 0
     config = json.loads((tmp_path / "run/config.json").read_text())
     config["settings"]["vocabulary_size"] = 50  # as version 0.1.0 took it

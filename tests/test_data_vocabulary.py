@@ -150,7 +150,10 @@ def test_json_gives_an_equal_vocabulary(text, level):
         ([1], "expected an object with level and symbols"),
         ({"symbols": ["a"]}, "expected an object with level and symbols"),
         ({"level": 3}, "expected an object with level and symbols"),
-        ({"level": "syllable", "symbols": ["a"]}, "level is 'syllable'; expected one of char, byte, word"),
+        (
+            {"level": "syllable", "symbols": ["a"]},
+            "level is 'syllable'; expected one of char, byte, word, subword",
+        ),
         ({"level": "char"}, "symbols is empty"),
         ({"level": "char", "symbols": "abc"}, "expected a list of strings"),
         ({"level": "char", "symbols": ["a", 1]}, "expected a list of strings"),

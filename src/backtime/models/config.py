@@ -36,6 +36,7 @@ __all__ = [
 
 SIZES = {"vocabulary_size": 1, "embedding_size": 0}  # name: least value
 FLAGS = ("tie_weights",)
+PLACES = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout")
 
 
 class Config(Protocol):
@@ -60,7 +61,7 @@ class LanguageConfig:
     - ``cell``: ``"rnn"``, ``"gru"`` or ``"lstm"``
     - ``embedding_size``: length of the learned vector that stands for each symbol; 0 for one-hot input, where
       the columns of the first layer's input weights play that part
-    - ``dropout``: probability, see ``LanguageModel``
+    - ``dropout``, and for each place one of its own: probabilities, see ``LanguageModel``
     - ``tie_weights``: one (V, H) matrix serves as embedding and as output weights; needs
       ``embedding_size == hidden_size``
     - ``activation``: of the ``rnn`` cell; ``reset_after``: of the ``gru`` cell
@@ -85,6 +86,11 @@ class LanguageConfig:
     skip_connections: bool = False
     output_layers: int = 0
     output_recurrence: bool = False
+    embedding_dropout: float = 0.0
+    input_dropout: float | None = None
+    hidden_dropout: float | None = None
+    output_dropout: float | None = None
+    weight_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -96,6 +102,9 @@ class LanguageConfig:
         for name in FLAGS:
             if type(getattr(self, name)) is not bool:
                 raise UsageError(f"{name} is {shown(getattr(self, name))}; expected true or false")
+        for name in ("dropout", *PLACES):
+            _share(name, getattr(self, name), optional=getattr(type(self), name) is None)
+        _check_noise(self)
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"tie_weights needs embedding_size equal to hidden_size; they are {self.embedding_size} and "
@@ -131,8 +140,11 @@ class LanguageConfig:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as a value for JSON; ``from_json`` reads it back equal."""
-        return asdict(self)
+        """The fields as a value for JSON; ``from_json`` reads it back equal.
+
+        Kinds of dropout that are not used are left out: versions without them read such a file.
+        """
+        return {k: v for k, v in asdict(self).items() if k not in PLACES or v != getattr(type(self), k)}
 
     @classmethod
     def from_json(cls, value: Any) -> "LanguageConfig":
@@ -151,6 +163,24 @@ class LanguageConfig:
 
 
 _RECURRENT = [field for field in fields(RecurrentConfig) if field.name != "bidirectional"]
+
+
+def _check_noise(config: LanguageConfig) -> None:
+    """Raise ``UsageError`` for a kind of dropout that the layers of this network do not have."""
+    if config.skip_connections and config.hidden_dropout is not None:
+        raise UsageError("hidden_dropout with skip_connections; expected dropout, or no skip connections")
+    if config.output_recurrence and (config.weight_dropout or config.hidden_dropout is not None):
+        raise UsageError(
+            "weight_dropout or hidden_dropout where the output recurs; expected layers with a state"
+        )
+
+
+def _share(name: str, value: object, optional: bool) -> None:
+    if optional and value is None:
+        return
+    if type(value) not in (int, float) or not 0 <= value <= 1:  # type: ignore[operator]
+        raise UsageError(f"{name} is {shown(value)}; expected a number in [0, 1]")
+
 
 NETWORKS: dict[str, type[Any]] = {
     LanguageConfig.network: LanguageConfig,

@@ -15,18 +15,18 @@ from backtime.nn import GRU, LSTM, RNN
 Layers = RNN | GRU | LSTM | Skipping
 
 
-def recurrent(config: RecurrentConfig, input_size: int) -> Layers:
-    """The layers that a configuration asks for."""
+def recurrent(config: RecurrentConfig, input_size: int, **noise: Any) -> Layers:
+    """The layers that a configuration asks for; ``noise`` are other kinds of dropout, of ``backtime.nn``."""
     if not config.skip_connections:
-        return _stacked(config, input_size, config.layers, config.dropout)
+        return _stacked(config, input_size, config.layers, **{"dropout": config.dropout, **noise})
     widths = [input_size] + [config.width] * (config.layers - 1)
-    return Skipping([_stacked(config, width, 1, 0.0) for width in widths], config.dropout)
+    return Skipping([_stacked(config, width, 1, **noise) for width in widths], config.dropout)
 
 
-def _stacked(config: RecurrentConfig, input_size: int, layers: int, dropout: float) -> RNN | GRU | LSTM:
+def _stacked(config: RecurrentConfig, input_size: int, layers: int, **noise: Any) -> RNN | GRU | LSTM:
     sizes = (input_size, config.hidden_size, layers)
     common: dict[str, Any] = {
-        "dropout": dropout, "bidirectional": config.bidirectional, "layer_norm": config.layer_norm
+        "bidirectional": config.bidirectional, "layer_norm": config.layer_norm, **noise
     }  # fmt: skip
     if config.cell == "rnn":
         return RNN(*sizes, nonlinearity=config.activation, **common)

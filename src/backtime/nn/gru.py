@@ -45,6 +45,7 @@ class GRU(OneState, torch.nn.GRU):
         zoneout: float = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        variational_dropout: bool = False,
         learned_state: bool = False,
         merge: str = "concat",
         backend: str = "auto",
@@ -57,7 +58,8 @@ class GRU(OneState, torch.nn.GRU):
             Settings(
                 kernel={} if reset_after else {"reset_after": False},
                 layer_norm=layer_norm, zoneout=zoneout, recurrent_dropout=recurrent_dropout,
-                weight_dropout=weight_dropout, learned_state=learned_state, merge=merge, backend=backend,
+                weight_dropout=weight_dropout, variational_dropout=variational_dropout,
+                learned_state=learned_state, merge=merge, backend=backend,
             ),
         )  # fmt: skip
         self.reset_after = reset_after

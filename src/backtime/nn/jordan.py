@@ -42,6 +42,7 @@ class Jordan(OneState):
         layer_norm: bool = False,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        variational_dropout: bool = False,
         learned_state: bool = False,
         merge: str = "concat",
         backend: str = "auto",
@@ -57,7 +58,8 @@ class Jordan(OneState):
             device, dtype,
             Settings(
                 kernel=kernel, layer_norm=layer_norm, recurrent_dropout=recurrent_dropout,
-                weight_dropout=weight_dropout, learned_state=learned_state, merge=merge, backend=backend,
+                weight_dropout=weight_dropout, variational_dropout=variational_dropout,
+                learned_state=learned_state, merge=merge, backend=backend,
             ),
         )  # fmt: skip
         self.output_size, self.nonlinearity, self.output_nonlinearity = (

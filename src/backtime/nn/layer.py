@@ -131,7 +131,8 @@ class Recurrent(nn.RNNBase):
     ) -> tuple[Network, list[Tensor]]:
         """What is drawn for one call, after a look at it: a refused one draws nothing."""
         check_call(network, x, hx, weights)
-        if not self.settings.noisy and cudnn.fits(network, x, weights):
+        drawn = self.settings.noisy or self.settings.variational_dropout
+        if not drawn and cudnn.fits(network, x, weights):
             return network, weights  # which draws for itself
         return with_noise(network, self.settings, self.training, x, weights)
 

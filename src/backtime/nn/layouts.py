@@ -145,6 +145,17 @@ def sequences_of(rows: PackedRows) -> int:
     return int(rows.batch_sizes[0]) if rows.B is None else rows.B
 
 
+def columns(network: Network) -> Tensor:
+    """Which sequence each packed row (R,) is of, in the order of falling length."""
+    own = network.sequences
+    if isinstance(own, PackedRows):
+        sizes = own.batch_sizes.tolist()
+    else:
+        lengths = torch.tensor(own, dtype=torch.int64)
+        sizes = [int((lengths > t).sum()) for t in range(max(own or [0]))]
+    return torch.cat([torch.arange(0), *(torch.arange(size) for size in sizes)])
+
+
 def packed_as(x: Any) -> Callable[[Any], Any]:
     """Makes rows a PackedSequence where ``x`` is one."""
     if not isinstance(x, PackedSequence):

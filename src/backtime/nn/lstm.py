@@ -48,6 +48,7 @@ class LSTM(Recurrent, torch.nn.LSTM):
         zoneout: float | tuple[float, float] = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        variational_dropout: bool = False,
         learned_state: bool = False,
         merge: str = "concat",
         backend: str = "auto",
@@ -63,7 +64,8 @@ class LSTM(Recurrent, torch.nn.LSTM):
                 kernel={"coupled": True} if coupled else {},
                 peephole=peephole, forget_bias=forget_bias, layer_norm=layer_norm, zoneout=zoneout,
                 recurrent_dropout=recurrent_dropout, weight_dropout=weight_dropout,
-                learned_state=learned_state, merge=merge, backend=backend,
+                variational_dropout=variational_dropout, learned_state=learned_state, merge=merge,
+                backend=backend,
             ),
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from backtime.nn import validation
 from backtime.nn.forks import serial_in_a_child
-from backtime.nn.layouts import extent
+from backtime.nn.layouts import columns, extent
 from backtime.nn.types import Network, Options
 from backtime.nn.validation import ArgumentError
 
@@ -26,6 +26,7 @@ class Settings:
     zoneout: Any = 0.0  # of the state, or for the LSTM the pair (of h, of c)
     recurrent_dropout: float = 0.0
     weight_dropout: float = 0.0
+    variational_dropout: bool = False
     leak: float | None = None
     learned_state: bool = False
     forget_bias: float | None = None
@@ -35,7 +36,10 @@ class Settings:
     def check(self, cell: str, bias: bool, bidirectional: bool) -> None:
         """Each on its own, then what does not go together."""
         validation.check_flags(
-            layer_norm=self.layer_norm, peephole=self.peephole, learned_state=self.learned_state
+            layer_norm=self.layer_norm,
+            peephole=self.peephole,
+            learned_state=self.learned_state,
+            variational_dropout=self.variational_dropout,
         )
         validation.check_share(recurrent_dropout=self.recurrent_dropout, weight_dropout=self.weight_dropout)
         self._check_zoneout(cell)
@@ -101,13 +105,25 @@ def with_noise(
         for k, w in enumerate(network.each(weights)):
             if k and k % network.per_layer == 0 and network.dropout:
                 P = w.Wx.shape[1]  # what the layer below gives
-                masks.append(functional.dropout(w.Wx.new_ones(*rows, P), network.dropout))
+                once = settings.variational_dropout
+                masks.append(_between(network, rows, B, w.Wx.new_ones(1, P), once))
             H = w.Wh.shape[1] if w.Wy is None else w.Wy.shape[1]
             options.append(_options(network.cell, settings, training, rows, B, w.Wh.shape[1], H, w.Wx))
             if settings.weight_dropout and training:
                 weights[k * n + 1] = functional.dropout(w.Wh, settings.weight_dropout)
     usual = not any(options)
     return network._replace(options=() if usual else tuple(options), masks=tuple(masks)), weights
+
+
+def _between(network: Network, rows: tuple[int, ...], B: int, like: Tensor, once: bool) -> Tensor:
+    """The mask (T, B, P) or (R, P) between two layers: new at each step, or ``once`` for a sequence."""
+    P = like.shape[1]
+    if not once:
+        return functional.dropout(like.new_ones(*rows, P), network.dropout)
+    mask = functional.dropout(like.new_ones(B, P), network.dropout)
+    if len(rows) == 2:
+        return mask.expand(*rows, P).contiguous()
+    return mask.index_select(0, columns(network).to(mask.device))
 
 
 def _options(

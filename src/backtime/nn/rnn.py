@@ -42,6 +42,7 @@ class RNN(OneState, torch.nn.RNN):
         zoneout: float = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        variational_dropout: bool = False,
         leak: float | None = None,
         learned_state: bool = False,
         merge: str = "concat",
@@ -55,7 +56,8 @@ class RNN(OneState, torch.nn.RNN):
             Settings(
                 kernel={} if nonlinearity == "tanh" else {"activation": nonlinearity},
                 layer_norm=layer_norm, zoneout=zoneout, recurrent_dropout=recurrent_dropout,
-                weight_dropout=weight_dropout, leak=leak, learned_state=learned_state, merge=merge,
+                weight_dropout=weight_dropout, variational_dropout=variational_dropout,
+                leak=leak, learned_state=learned_state, merge=merge,
                 backend=backend,
             ),
         )  # fmt: skip

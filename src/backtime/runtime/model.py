@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from backtime.data.text.lines import read_lines
-from backtime.data.text.symbols import UNKNOWN, UnknownSymbolError
+from backtime.data.text.symbols import UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import DataWarning, UsageError, shown
 from backtime.models.config import LanguageConfig
@@ -103,11 +103,12 @@ class Model:
             if not prompt:
                 return [0]
             raise UsageError(f"prompt: {error}") from error
-        if self.vocabulary.level == "word":
-            unknown = ids.count(self.vocabulary.symbols.index(UNKNOWN))
+        if self.vocabulary.unknown is not None:
+            unknown = ids.count(self.vocabulary.unknown)
             if unknown > MANY_UNKNOWN * len(ids):
                 words = f"{unknown} of the {len(ids)} words of the prompt are not in the vocabulary"
-                warnings.warn(f"{words} and count as {UNKNOWN}", DataWarning, stacklevel=3)
+                name = self.vocabulary.special.unknown
+                warnings.warn(f"{words} and count as {name}", DataWarning, stacklevel=3)
         return ids or [0]
 
     def _pieces(self, prompt: list[int], shown: bool, length: int, sampler: Sampler) -> Iterator[str]:

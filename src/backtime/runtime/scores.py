@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backtime.data.text.symbols import UNKNOWN, UnknownSymbolError
+from backtime.data.text.symbols import UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
 from backtime.reference.weights import Array
@@ -30,7 +30,7 @@ class LineScore:
         """``symbols`` are what the model is to read, from a state of zeros."""
         self.vocabulary, self.text = vocabulary, text
         own: list[int] = vocabulary.encode(text).tolist()
-        self.unknown = own.count(vocabulary.symbols.index(UNKNOWN)) if vocabulary.level == "word" else 0
+        self.unknown = 0 if vocabulary.unknown is None else own.count(vocabulary.unknown)
         start = newline(vocabulary)
         self.symbols = own if start is None else [start, *own]
         self._read, self._total = 0, 0.0
@@ -55,7 +55,7 @@ class LineScore:
             "loss": loss,
             "perplexity": None if loss is None else math.exp(min(loss, 700.0)),
             "bits_per_character": self._total / math.log(2) / len(self.text) if count else None,
-            "next": None if best is None else self.vocabulary.symbols[best],
+            "next": None if best is None else self.vocabulary.shown(best),
             "next_probability": None if log_p is None or best is None else math.exp(log_p[best]),
         }
 

@@ -8,22 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from backtime.data.batching.streams import Streams, TokenRow, shifted, split
-from backtime.data.text.corpus import find_corpus
 from backtime.data.text.parts import (
     Files,
+    Symbols,
     Text,
     check_predictable,
+    count_characters,
+    count_words,
     read_parts,
     unknown_share,
     warn_of_unknown,
 )
-from backtime.data.text.readers import read_text
-from backtime.data.text.symbols import LEVELS
+from backtime.data.text.symbols import (
+    END_OF_LINE,
+    LEVELS,
+    SIZED,
+    UNKNOWN,
+    Special,
+    check_special,
+)
 from backtime.data.text.tokens import prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
-from backtime.fields import check, described
-from backtime.models.config import LanguageConfig
+from backtime.fields import check, described, flag
+from backtime.models.config import PLACES, LanguageConfig
 from backtime.models.file import ModelFile
 from backtime.runtime.model import Model
 from backtime.tasks.base import Scores, TaskKind, Tell
@@ -38,17 +46,24 @@ if TYPE_CHECKING:
 
     from backtime.models.aligned import LanguageModel
 
-WORDS = 10_000  # kept at word level, where nothing else is said
 LN_2, MOST = math.log(2), 700.0  # exp(710) is infinity's neighbour
+
+
+def _perplexity(loss: float) -> float:
+    return math.exp(min(loss, MOST))
+
+
 MEASURES = {
     "char": Measure("bits/char", lambda loss: loss / LN_2),
     "byte": Measure("bits/byte", lambda loss: loss / LN_2),
-    "word": Measure("perplexity", lambda loss: math.exp(min(loss, MOST))),
+    "word": Measure("perplexity", _perplexity),
+    "subword": Measure("perplexity", _perplexity),
 }
 NETWORK_FIELDS = (
     *(*LAYERS, "output_layers"),
     *("embedding_size", "tie_weights"),
 )
+WORD = ("word",)
 
 PRESETS: dict[str, dict[str, Any]] = {
     # a small model in about four minutes on two cores
@@ -133,7 +148,14 @@ class LanguageSettings(RecurrentSettings):
         None, "text that the best model is measured on when the run ends", group=DATA
     )
     level: str = described("char", "what a symbol is", group=DATA, choices=LEVELS)
-    vocabulary_size: int = described(WORDS, "word level: number of words kept", group=DATA, least=1)
+    vocabulary_size: int | None = described(
+        None,
+        "symbols: at word level the most frequent words (default all), at subword level at most (8000)",
+        group=DATA,
+        least=1,
+    )
+    unk_token: str = described(UNKNOWN, "word level: what the text calls a word that is not kept", group=DATA)
+    eos_token: str = described(END_OF_LINE, "word level: the word that a line's end counts as", group=DATA)
     embedding_size: int = described(
         0, "size of learned symbol vectors; 0 feeds symbols one-hot", group=NETWORK, least=0
     )
@@ -143,6 +165,37 @@ class LanguageSettings(RecurrentSettings):
         "hidden", "what recurs: the state (hidden), the symbol alone (output), or the state with a loss "
         "at the last step of a chunk alone (last)", group=STEPS, choices=PATTERNS,
     )  # fmt: skip
+    embedding_dropout: float = described(
+        0.0, "share of symbols whose vectors are zero for a step of training", group=NETWORK, least=0, below=1
+    )
+    input_dropout: float | None = described(
+        None,
+        "of an embedding, one mask for all time steps (default: --dropout)",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
+    hidden_dropout: float | None = described(
+        None,
+        "between layers, one mask for all time steps (default: --dropout)",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
+    output_dropout: float | None = described(
+        None,
+        "before the output, one mask for all time steps (default: --dropout)",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
+    weight_dropout: float = described(
+        0.0,
+        "share of recurrent weights that are zero for a step of training",
+        group=NETWORK,
+        least=0,
+        below=1,
+    )
     seq_length: int = described(64, "time steps a gradient goes back", group=STEPS, least=1)
     loss_sum_over_time: bool = described(
         False,
@@ -150,26 +203,47 @@ class LanguageSettings(RecurrentSettings):
         group=STEPS,
     )
 
+    ar: float = described(
+        0.0, "activation regularisation: weight of the mean square of the outputs", group=STEPS, least=0
+    )
+    tar: float = described(
+        0.0, "temporal activation regularisation: of that of their changes in time", group=STEPS, least=0
+    )
+
     def __post_init__(self) -> None:
         """Check what means something only together."""
         super().__post_init__()
-        if self.level != "word" and self.vocabulary_size != WORDS:
-            raise UsageError(
-                f"--vocabulary-size {self.vocabulary_size} with --level {self.level}; expected --level word"
-            )
         check_output_recurrence(self)
         if self.recurrence == "last" and self.loss_sum_over_time:
             raise UsageError("--loss-sum-over-time with --recurrence last: a chunk has one loss")
+        if self.recurrence == "last" and (self.ar or self.tar):
+            raise UsageError("--ar or --tar with --recurrence last; expected --recurrence hidden")
+        for name in () if self.embedding_size else ("embedding_dropout", "input_dropout"):
+            if (value := getattr(self, name)) != getattr(type(self), name):
+                raise UsageError(
+                    f"{flag(name)} {value:g} with --embedding-size 0; expected learned symbol vectors"
+                )
+        for name, levels in (("vocabulary_size", SIZED), ("unk_token", WORD), ("eos_token", WORD)):
+            value = getattr(self, name)
+            if self.level not in levels and value != getattr(type(self), name):
+                expected = f"expected --level {' or '.join(levels)}"
+                raise UsageError(f"{flag(name)} {value} with --level {self.level}; {expected}")
+        check_special(self.special)
         if self.tie_weights and self.embedding_size != self.hidden_size:
             raise UsageError(
                 f"--tie-weights with --embedding-size {self.embedding_size} and --hidden-size "
                 f"{self.hidden_size}; expected equal sizes"
             )
 
+    @property
+    def special(self) -> Special:
+        """The words that mean something of their own."""
+        return Special(self.unk_token, self.eos_token)
+
     @classmethod
     def from_json(cls, values: Any) -> Self:
         """As of every task; a run of version 0.1.0 may have a number of words where no words are kept."""
-        if isinstance(values, dict) and values.get("level") != "word":
+        if isinstance(values, dict) and values.get("level") not in SIZED:
             values = {name: value for name, value in values.items() if name != "vocabulary_size"}
         return super().from_json(values)
 
@@ -243,7 +317,7 @@ class LanguageTask(Task):
         if self.settings.recurrence == "last":
             loss, after = self.model.last_loss(x, targets[-1], carried)
             return loss, after, targets.shape[1]
-        loss, after = self.model.loss(x, targets, carried)
+        loss, after = self.model.loss(x, targets, carried, self.settings.ar, self.settings.tar)
         return loss, after, targets.numel()
 
     def _streams(self, training: TokenRow, epoch: int) -> Streams:
@@ -301,7 +375,8 @@ class LanguageKind(TaskKind):
             raise UsageError(f"--train-file {settings.train_file} beside DATA {source}; expected one of them")
         known = None if encoding is None else Vocabulary.from_json(encoding.get("vocabulary"))
         files = Files(settings.train_file or source, settings.valid_file, settings.test_file)
-        return read_parts(files, folder, settings.level, settings.vocabulary_size, known, tell)
+        symbols = Symbols(settings.level, settings.vocabulary_size, settings.special)
+        return read_parts(files, folder, symbols, known, tell)
 
     def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
         """The language model that the settings ask for."""
@@ -320,19 +395,22 @@ class LanguageKind(TaskKind):
         vocabulary = Vocabulary.from_json(start.encoding["vocabulary"])
         fixed = {name: getattr(start.config, name) for name in NETWORK_FIELDS} | {"level": vocabulary.level}
         fixed |= fixed_recurrence(start)
-        if vocabulary.level == "word":
+        if vocabulary.level in SIZED:
             fixed["vocabulary_size"] = len(vocabulary)
-        return fixed
+        return fixed | dict(zip(("unk_token", "eos_token"), vocabulary.special, strict=True))
 
     def evaluate(self, model: ModelFile, source: Path, options: Evaluation, folder: Path) -> Scores:
         """Scores of the model on a text, every token but the first counted once.
 
         - ``loss``: nats a token; ``perplexity``: its exponential
-        - ``bits_per_character``; at byte and word level also ``bits_per_byte`` or ``bits_per_word``, a
-          token's share. The first is the second times tokens and divided by characters of the text.
+        - ``bits_per_character``; at the other levels also ``bits_per_byte``, ``bits_per_word`` or
+          ``bits_per_subword``, a token's share. The first is that times tokens and divided by characters of
+          the text.
         - ``tokens`` and ``characters`` of the text; at word level the share of ``unknown`` words. A model
           knows of such a word only that it is one, so that many of them make every other number too good;
           a ``DataWarning`` says so from a tenth on
+        - at subword level ``perplexity_per_word``: the probability of the same text, for each of its
+          ``words``, ends of lines among them, as a model of words counts them
 
         ``batch_size`` streams are read side by side, each from a zero state; 1 reads the text as one.
         """
@@ -344,14 +422,17 @@ class LanguageKind(TaskKind):
         check_predictable(tokens, source)
         loss = text_loss(build_model(model), tokens, options.batch_size, options.seq_length)
         count, level, bits = len(tokens), vocabulary.level, loss / LN_2
-        characters = count if level == "char" else sum(map(len, read_text(find_corpus(source, level))))
-        scores: Scores = {"loss": loss, "perplexity": math.exp(min(loss, MOST))}
+        characters = count if level == "char" else count_characters(source, level)
+        scores: Scores = {"loss": loss, "perplexity": _perplexity(loss)}
         if level != "char":
             scores[f"bits_per_{level}"] = bits
         sizes: Scores = {"tokens": count, "characters": characters}
+        if level == "subword":
+            words = count_words(source, level)
+            scores["perplexity_per_word"], sizes["words"] = _perplexity(loss * count / words), words
         if level == "word":
             sizes["unknown"] = unknown_share(tokens, vocabulary)
-            warn_of_unknown(sizes["unknown"], str(source))
+            warn_of_unknown(sizes["unknown"], str(source), vocabulary)
         return scores | {"bits_per_character": bits * count / characters, **sizes}
 
     def predictor(self, model: ModelFile) -> Model:
@@ -363,6 +444,6 @@ KIND = LanguageKind()
 
 
 def _config(settings: LanguageSettings, vocabulary_size: int) -> LanguageConfig:
-    chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
+    chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout", *PLACES)}
     recurs = settings.recurrence == "output"
     return LanguageConfig(vocabulary_size=vocabulary_size, output_recurrence=recurs, **chosen)

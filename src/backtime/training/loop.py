@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from backtime.training import divergence, saving
+from backtime.training import averaging, divergence, saving
 from backtime.training.carried import detached
 from backtime.training.metrics import main_value
 from backtime.training.optimisers import set_rate
@@ -116,21 +116,34 @@ def _validate(run: Run) -> dict[str, float]:
     run.fetch()
     state = run.state
     divergence.check_weights(state.step, run.model)
-    found = run.task.validate()
-    value = main_value(run.task.metrics, found)
-    if value is None:
-        return {}
-    run.validated_step = state.step
-    if "loss" in found:
-        divergence.check_level(state, found["loss"], run.task)
-    better = run.main.is_better(value, state.best)
-    if better:
-        state.best, state.best_step, state.stale = value, state.step, 0
-        run.task.save_model(run.folder.best_model)
-    else:
-        state.stale += 1
+    with averaging.averaged(run.optimiser):
+        found = run.task.validate()
+        value = main_value(run.task.metrics, found)
+        if value is None:
+            return {}
+        run.validated_step = state.step
+        if "loss" in found:
+            divergence.check_level(state, found["loss"], run.task)
+        better = run.main.is_better(value, state.best)
+        if better:
+            state.best, state.best_step, state.stale = value, state.step, 0
+            run.task.save_model(run.folder.best_model)
+        else:
+            state.stale += 1
     after_validation(state, better)
+    _average(run, value)
     return found
+
+
+def _average(run: Run, value: float) -> None:
+    """Begin to average the weights when validations have stopped getting better."""
+    if not isinstance(run.optimiser, averaging.AveragedSGD) or run.optimiser.begun:
+        return
+    state = run.state
+    if averaging.is_due(value, state.validations, run.settings.average_after, run.main):
+        run.optimiser.begin()
+        run.progress.note(f"step {state.step}: from here on the model is the mean of the weights")
+    state.validations.append(value)
 
 
 def _log(run: Run, found: dict[str, float], looked: dict[str, float | str | None]) -> None:

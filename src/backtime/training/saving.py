@@ -6,6 +6,7 @@ import shutil
 from backtime.errors import UsageError
 from backtime.files import atomic_write
 from backtime.training import checkpoint, divergence
+from backtime.training.averaging import averaged
 from backtime.training.metrics import main_value
 from backtime.training.run import Run
 
@@ -30,7 +31,8 @@ def save(run: Run) -> None:
     divergence.check_level(run.state, _next_loss(run), run.task)
     run.tick()
     run.folder.sync_metrics()
-    run.task.save_model(run.folder.last_model)
+    with averaged(run.optimiser):
+        run.task.save_model(run.folder.last_model)
     carried = run.group.whole(run.carried)
     checkpoint.save(run.folder.state_file, run.model, run.optimiser, carried, run.state)
     run.saved_step, run.saved_seconds = run.state.step, run.state.seconds
@@ -116,9 +118,14 @@ def close(run: Run, reason: str) -> None:
     be put back. After Ctrl-C, or where nobody reads its output any more, only a run without any best model is
     kept waiting for this.
     """
-    folder, best = run.folder, run.state.best
-    if reason in ("interrupt", "output") and folder.best_model.exists():
+    if reason in ("interrupt", "output") and run.folder.best_model.exists():
         return
+    with averaged(run.optimiser):
+        _close(run)
+
+
+def _close(run: Run) -> None:
+    folder, best = run.folder, run.state.best
     found = run.task.validate()
     record = run.record(found)
     folder.log(record)

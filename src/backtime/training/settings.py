@@ -11,7 +11,13 @@ from typing import Any, Self
 from backtime.errors import UsageError
 from backtime.fields import check, described, flag, read
 
-LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "rmsprop": 2e-3, "sgd": 1.0}  # where --lr is not given
+LEARNING_RATES = {
+    "adam": 2e-3,
+    "adamw": 2e-3,
+    "rmsprop": 2e-3,
+    "sgd": 1.0,
+    "asgd": 1.0,
+}  # where --lr is not given
 SCHEDULES = ("constant", "cosine", "exponential", "plateau")
 
 MOST_THREADS = 1024  # PyTorch dies of a number that the system cannot give
@@ -43,6 +49,12 @@ class Settings:
     batch_size: int = described(32, "sequences read side by side", group=STEPS, least=1)
     optimizer: str = described(
         "adam", "how weights follow gradients", group=STEPS, choices=tuple(LEARNING_RATES)
+    )
+    average_after: int = described(
+        5,
+        "asgd: averaging begins at a validation worse than the best of those more than N before it",
+        group=STEPS,
+        least=0,
     )
     lr: float | None = described(None, f"learning rate (default: {_RATES})", group=STEPS, above=0)
     weight_decay: float = described(0.0, "pull of the weights to zero", group=STEPS, least=0)
@@ -88,9 +100,16 @@ class Settings:
         if self.lr is None and self.optimizer in LEARNING_RATES:
             object.__setattr__(self, "lr", LEARNING_RATES[self.optimizer])  # frozen: this is its birth
         check(self)
-        if not self.validation_fraction and (self.patience or self.schedule == "plateau"):
+        judged = self.patience or self.schedule == "plateau" or self.optimizer == "asgd"
+        if not self.validation_fraction and judged:
             raise UsageError(
-                "--validation-fraction is 0; --patience and --schedule plateau need a validation part"
+                "--validation-fraction is 0; --patience, --schedule plateau and --optimizer asgd need a "
+                "validation part"
+            )
+        if self.average_after != type(self).average_after and self.optimizer != "asgd":
+            raise UsageError(
+                f"--average-after {self.average_after} with --optimizer {self.optimizer}; "
+                "expected --optimizer asgd"
             )
 
     @property

@@ -68,6 +68,7 @@ class RunState:
     stale: int = 0  # validations since the best one
     plateau_wait: int = 0
     plateau_drops: int = 0
+    validations: list[float] = field(default_factory=list)  # of averaged SGD: all values of the main metric
     rollbacks: int = 0
     penalty: float = 1.0  # factor on the learning rate, halved at each rollback
 
@@ -81,6 +82,8 @@ class RunState:
         if isinstance(values, dict) and "best_loss" in values:
             values = {**values, "best": values["best_loss"]}
             del values["best_loss"]
+        if isinstance(values, dict):  # which earlier versions did not have
+            values = {"validations": [], **values}
         state: RunState = read(cls, values, "the state of the run", complete=True)
         window = state.window
         if not window.counts:  # 0.1.0: every step had the same number of tokens

@@ -4,6 +4,7 @@ import codecs
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from backtime.data.text.subwords import byte_of
 from backtime.data.text.symbols import END_OF_LINE
 from backtime.errors import UsageError
 
@@ -51,19 +52,37 @@ class ByteDecoder:
 
 
 @dataclass
+class SubwordDecoder:
+    """Pieces of words: the bytes that each is written for, as ``ByteDecoder`` has them."""
+
+    symbols: list[str]
+    bytes: ByteDecoder = field(default_factory=ByteDecoder)
+
+    def feed(self, id: int) -> str:
+        """The characters that the piece completes."""
+        table, symbol = byte_of(), self.symbols[_checked(id, len(self.symbols))]
+        return "".join([self.bytes.feed(table[character]) for character in symbol])
+
+    def flush(self) -> str:
+        """U+FFFD if a character was left incomplete."""
+        return self.bytes.flush()
+
+
+@dataclass
 class WordDecoder:
-    """Words with a space between them, except at the start of a line; ``<eos>`` is the newline.
+    """Words with a space between them, except at the start of a line; ``end_of_line`` is the newline.
 
     To continue a prompt, feed it the prompt's numbers first: then the next word gets its space.
     """
 
     symbols: list[str]
+    end_of_line: str = END_OF_LINE
     line_start: bool = True
 
     def feed(self, id: int) -> str:
         """The word, after a space unless a line starts with it."""
         word = self.symbols[_checked(id, len(self.symbols))]
-        after_space, self.line_start = self.line_start, word == END_OF_LINE
+        after_space, self.line_start = self.line_start, word == self.end_of_line
         if self.line_start:
             return "\n"
         return word if after_space else f" {word}"

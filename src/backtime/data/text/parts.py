@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from backtime.data.text.corpus import find_corpus
-from backtime.data.text.symbols import UNKNOWN
+from backtime.data.text.readers import read_text, whole_words
+from backtime.data.text.symbols import Special, split_words
 from backtime.data.text.token_file import TokenFile
 from backtime.data.text.tokens import Progress, kept_tokens, prepare_corpus
 from backtime.data.text.vocabulary import Vocabulary
@@ -47,7 +48,8 @@ class Text:
         sizes = f"{len(self.tokens):,} tokens of {len(self.vocabulary)} symbols{self.files}"
         if self.held_out:
             sizes += f", {len(self.held_out):,} to validate on"
-        return f"{sizes}, {self.unknown:.1%} of them {UNKNOWN}" if self.unknown else sizes
+        name = self.vocabulary.special.unknown
+        return f"{sizes}, {self.unknown:.1%} of them {name}" if self.unknown else sizes
 
     @cached_property
     def unknown(self) -> float:
@@ -64,9 +66,15 @@ class Files:
     test: Path | str | None = None
 
 
-def read_parts(
-    files: Files, folder: Path, level: str, vocabulary_size: int, known: Vocabulary | None, tell: Tell
-) -> Text:
+class Symbols(NamedTuple):
+    """What a symbol of a text is, as ``count_vocabulary`` takes it."""
+
+    level: str = "char"
+    vocabulary_size: int | None = None
+    special: Special = Special()
+
+
+def read_parts(files: Files, folder: Path, symbols: Symbols, known: Vocabulary | None, tell: Tell) -> Text:
     """The text as numbers in ``folder``, its vocabulary counted, or the one that is ``known``.
 
     Of a text that is gone, the tokens that the folder holds, if they are of the known vocabulary. Raises
@@ -78,8 +86,9 @@ def read_parts(
         if source:
             tell(f"{source} is gone; going on with its tokens in the run folder")
         return Text(kept, known, held_out=_held_out(files.valid, folder, known))
+    level, size, special = symbols
     tokens, vocabulary = prepare_corpus(
-        source, folder, level, vocabulary_size, known, progress=_reading(tell)
+        source, folder, level, size, known, special=special, progress=_reading(tell)
     )
     held_out = _held_out(files.valid, folder, vocabulary)
     if files.test and known is None:  # said now, not when the training has ended
@@ -89,21 +98,33 @@ def read_parts(
     if tokens.is_constant():
         symbol = shown(vocabulary.symbols[int(tokens[:1][0])])
         raise UsageError(f"{name} is {symbol} again and again; expected a text with something to learn")
-    warn_of_unknown(text.unknown, name)
+    warn_of_unknown(text.unknown, name, vocabulary)
     return text
 
 
 def unknown_share(tokens: TokenFile, vocabulary: Vocabulary) -> float:
     """The share of unknown words; 0 where symbols are no words."""
-    if vocabulary.level != "word":
+    if vocabulary.unknown is None:
         return 0.0
-    return tokens.count(vocabulary.symbols.index(UNKNOWN)) / len(tokens)
+    return tokens.count(vocabulary.unknown) / len(tokens)
 
 
-def warn_of_unknown(share: float, name: str) -> None:
+def count_characters(source: Path, level: str) -> int:
+    """How many characters a text has."""
+    return sum(map(len, read_text(find_corpus(source, level))))
+
+
+def count_words(source: Path, level: str) -> int:
+    """How many words a text has, each end of a line one too."""
+    pieces = whole_words(read_text(find_corpus(source, level)))
+    return sum(len(split_words(piece)) for piece in pieces)
+
+
+def warn_of_unknown(share: float, name: str, vocabulary: Vocabulary) -> None:
     """A ``DataWarning`` where so many words are unknown that the loss says little."""
     if share > MANY_UNKNOWN:
-        words = f"{share:.0%} of the words of {name} are not in the vocabulary and count as {UNKNOWN}"
+        word = vocabulary.special.unknown
+        words = f"{share:.0%} of the words of {name} are not in the vocabulary and count as {word}"
         warnings.warn(
             f"{words}: the loss of such a text is low for that reason alone", DataWarning, stacklevel=3
         )

@@ -1,14 +1,24 @@
 """What a symbol is at each level, and the pieces that a text is cut into."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from backtime.errors import UnknownValueError, UsageError, shown
 
-LEVELS = ("char", "byte", "word")
-UNKNOWN = "<unk>"  # word level: every word that is not in the vocabulary
+LEVELS = ("char", "byte", "word", "subword")
+SIZED = ("word", "subword")  # the levels at which one chooses how many symbols there are
+UNKNOWN = "<unk>"  # word level: every word that is not in the vocabulary, unless a text says otherwise
 END_OF_LINE = "<eos>"  # word level: the newline
 BYTES = [chr(i) if i < 128 else f"\\x{i:02x}" for i in range(256)]
+
+
+class Special(NamedTuple):
+    """What a text of words calls a word that the vocabulary lacks, and the end of a line."""
+
+    unknown: str = UNKNOWN
+    end_of_line: str = END_OF_LINE
 
 
 class UnknownSymbolError(UnknownValueError):
@@ -23,9 +33,9 @@ class UnknownSymbolError(UnknownValueError):
         self.symbol = symbol
 
 
-def split_words(text: str) -> list[str]:
-    """The words of ``text``: what stands between white space, and ``<eos>`` for each newline."""
-    return text.replace("\n", f" {END_OF_LINE} ").split()
+def split_words(text: str, end_of_line: str = END_OF_LINE) -> list[str]:
+    """The words of ``text``: what stands between white space, and ``end_of_line`` for each newline."""
+    return text.replace("\n", f" {end_of_line} ").split()
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
@@ -54,7 +64,16 @@ def check_level(level: str) -> None:
         raise UsageError(f"level is {shown(level)}; expected one of {', '.join(LEVELS)}")
 
 
-def check_symbols(level: str, symbols: list[str]) -> None:
+def check_special(special: Special) -> None:
+    """Raise ``UsageError`` unless both are words, and not the same one."""
+    for name, word in zip(("unk-token", "eos-token"), special, strict=True):
+        if not _is_word(word):
+            raise UsageError(f"--{name} is {shown(word)}; expected a single word")
+    if special.unknown == special.end_of_line:
+        raise UsageError(f"--unk-token and --eos-token are both {shown(special.unknown)}; expected two words")
+
+
+def check_symbols(level: str, symbols: list[str], special: Special) -> None:
     """Raise ``UsageError`` unless ``symbols`` are those of a vocabulary of ``level``."""
     check_level(level)
     if level == "byte":
@@ -63,7 +82,7 @@ def check_symbols(level: str, symbols: list[str]) -> None:
         return
     if not symbols:
         raise UsageError(f"symbols is empty; expected the symbols of a {level} vocabulary")
-    fits = _is_character if level == "char" else _is_word
+    fits = _is_character if level == "char" else _is_word  # a piece of a word has no space in it either
     seen: set[str] = set()
     for at, symbol in enumerate(symbols):
         if not fits(symbol):
@@ -71,9 +90,9 @@ def check_symbols(level: str, symbols: list[str]) -> None:
         if symbol in seen:
             raise UsageError(f"symbol {at} is {shown(symbol)} for the second time; expected each once")
         seen.add(symbol)
-    for special in (UNKNOWN, END_OF_LINE):
-        if level == "word" and special not in seen:
-            raise UsageError(f"symbols lack {special}, which every word vocabulary has")
+    for word in special if level == "word" else ():
+        if word not in seen:
+            raise UsageError(f"symbols lack {word}, which every word vocabulary has")
 
 
 def _is_character(symbol: str) -> bool:

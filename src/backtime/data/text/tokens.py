@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from backtime.data.text.corpus import Corpus, find_corpus
 from backtime.data.text.counting import count_vocabulary
-from backtime.data.text.readers import Tick, read_bytes, read_file, read_text, whole_words
-from backtime.data.text.symbols import UnknownSymbolError, check_level
+from backtime.data.text.readers import LONGEST_WORD, Tick, read_bytes, read_file, read_text, whole_words
+from backtime.data.text.subwords import whole_parts
+from backtime.data.text.symbols import SIZED, Special, UnknownSymbolError, check_level
 from backtime.data.text.token_file import TokenFile, write_tokens
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError
@@ -24,18 +25,20 @@ def prepare_corpus(
     corpus: Path | str | None,
     folder: Path | str,
     level: str = "char",
-    vocabulary_size: int = 10_000,
+    vocabulary_size: int | None = None,
     vocabulary: Vocabulary | None = None,
     *,
+    special: Special | None = None,
     unknown: str = "error",
     progress: Progress | None = None,
 ) -> tuple[TokenFile, Vocabulary]:
     """The corpus as tokens in ``folder``, and their vocabulary; made now, or taken as they are if up to date.
 
     ``corpus`` is a text file, a folder, or None for the standard library's sources. Its vocabulary is
-    counted at ``level``, at word level with at most ``vocabulary_size`` symbols. A ``vocabulary`` that is
-    given is used instead, with its own level, and ``unknown`` says what happens to characters it lacks
-    (``"error"`` or ``"skip"``). ``progress(done, total)`` is told the bytes read.
+    counted at ``level``, at word and subword level with at most ``vocabulary_size`` symbols where that is
+    given, at word level with the ``special`` words of the text. A ``vocabulary`` that is given is used
+    instead, with its own level, and ``unknown`` says what happens to characters it lacks (``"error"`` or
+    ``"skip"``). ``progress(done, total)`` is told the bytes read.
 
     Up to date means: the same files with the same sizes and times, and the same request. Raises
     ``UsageError`` on a corpus that is missing, empty, changing or not UTF-8, on an unknown character, on a
@@ -44,7 +47,7 @@ def prepare_corpus(
     folder, level = Path(folder), vocabulary.level if vocabulary else level
     check_level(level)
     found = find_corpus(corpus, level, folder)
-    counted = None if vocabulary else [level, vocabulary_size if level == "word" else None]
+    counted = None if vocabulary else _request(level, vocabulary_size, special or Special())
     made_from = {"sources": _sources(found), "unknown": unknown, "counted": counted}
     ready = _up_to_date(folder, made_from, vocabulary)
     if ready:
@@ -52,11 +55,17 @@ def prepare_corpus(
     passes = 1 if vocabulary or level == "byte" else 2
     tick = _ticker(progress, passes * found.size)
     if vocabulary is None:
-        vocabulary = count_vocabulary(_pieces(found, level, tick), level, vocabulary_size)
+        vocabulary = count_vocabulary(_pieces(found, level, tick), level, vocabulary_size, special)
     about = {"corpus": found.name, "text_bytes": found.size}
     about |= {"files": len(found.files), "skipped": found.skipped, **made_from}
     write_tokens(folder, _encoded(found, vocabulary, unknown, tick), vocabulary, about)
     return TokenFile(folder), vocabulary
+
+
+def _request(level: str, vocabulary_size: int | None, special: Special) -> list[Any]:
+    """All that a vocabulary depends on beside the text."""
+    sized = [vocabulary_size] if level in SIZED else []
+    return [level, *sized, *(special if level == "word" else ())]
 
 
 def _up_to_date(folder: Path, made_from: dict[str, Any], vocabulary: Vocabulary | None) -> TokenFile | None:
@@ -88,6 +97,8 @@ def _sources(corpus: Corpus) -> str:
 
 def _pieces(corpus: Corpus, level: str, tick: Tick | None) -> Iterator[str]:
     pieces = read_text(corpus, tick)
+    if level == "subword":
+        return whole_parts(pieces, LONGEST_WORD)
     return whole_words(pieces) if level == "word" else pieces
 
 

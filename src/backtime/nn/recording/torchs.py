@@ -38,6 +38,8 @@ def noise_of(layer: Any) -> dict[str, Any] | None:
     lasting = {"zoneout": settings.zoneout if any(settings.zoneouts) else None, "leak": settings.leak}
     drawn = {name: getattr(settings, name) or None for name in ("recurrent_dropout", "weight_dropout")}
     found = {name: value for name, value in lasting.items() if value is not None}
+    if settings.variational_dropout and layer.dropout and layer.num_layers > 1:
+        drawn["variational_dropout"] = True
     if layer.training:
         found |= {name: value for name, value in drawn.items() if value is not None}
     return found or None
