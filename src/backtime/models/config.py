@@ -16,6 +16,7 @@ from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.recurrent import ACTIVATIONS, CELLS, INITS, MOST_LAYERS, Shapes
+from backtime.models.regressor_config import RegressorConfig
 from backtime.models.similarity_config import SimilarityConfig
 from backtime.models.tagger_config import TaggerConfig
 from backtime.models.transcriber_config import TranscriberConfig
@@ -148,6 +149,7 @@ NETWORKS: dict[str, type[Any]] = {
     LanguageConfig.network: LanguageConfig,
     TaggerConfig.network: TaggerConfig,
     ReaderConfig.network: ReaderConfig,
+    RegressorConfig.network: RegressorConfig,
     ForecastConfig.network: ForecastConfig,
     PianoConfig.network: PianoConfig,
     TranscriberConfig.network: TranscriberConfig,
