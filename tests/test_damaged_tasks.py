@@ -31,6 +31,11 @@ def _reviews(path: Path) -> None:
     path.write_text("text,label\n" + "\n".join(rows) + "\n")
 
 
+def _lengths(path: Path) -> None:
+    rows = [f"{'word ' * (1 + n % 4)},{n % 4}" for n in range(12)]
+    path.write_text("text,target\n" + "\n".join(rows) + "\n")
+
+
 def _load(path: Path) -> None:
     rows = [f"2020-01-{d:02d},{d % 7}" for d in range(1, 31)]
     path.write_text("time,load\n" + "\n".join(rows) + "\n")
@@ -67,6 +72,7 @@ SAMPLES = {
     "translate": Sample("pairs.tsv", _pairs, "--embedding-size 3 --attention --validation-fraction 0"),
     "recommend": Sample("clicks.csv", _clicks, "--embedding-size 3"),
     "classify": Sample("reviews.csv", _reviews, "--embedding-size 3"),
+    "regress": Sample("lengths.csv", _lengths, "--embedding-size 3"),
     "tag": Sample(
         "words.txt",
         lambda path: path.write_text("the D\ncat N\n\na D\ndog N\n\n" * 6),

@@ -1,6 +1,9 @@
 """Estimators in scikit-learn's hands: its own checks, pipelines, searches; and what they learn."""
 
+import itertools
+import os
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +12,22 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from backtime import UsageError
-from backtime.estimators import SequenceClassifier, SequenceForecaster, SequenceTagger
+from backtime import UsageError, tasks
+from backtime.estimators import SequenceClassifier, SequenceForecaster, SequenceRegressor, SequenceTagger
+from backtime.models.file import write_model
+from backtime.runtime.viterbi import Field, marginals
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 def quick(**others: Any) -> SequenceClassifier:
@@ -24,10 +36,58 @@ def quick(**others: Any) -> SequenceClassifier:
     )
 
 
+def quick_regressor(**others: Any) -> SequenceRegressor:
+    return SequenceRegressor(
+        **{"hidden_size": 16, "epochs": 30, "lr": 0.02, "random_state": 0, **others}  # type: ignore[arg-type]
+    )
+
+
+ONE_SERIES = "rows are steps of one series, not samples: a forecast has a row for each step ahead"
+A_SERIES_ALONE = "one series is an array (T,)"
+OF_THE_FORECASTER = {
+    "check_methods_sample_order_invariance": ONE_SERIES,
+    "check_methods_subset_invariance": ONE_SERIES,
+    "check_fit1d": A_SERIES_ALONE,
+    "check_fit2d_predict1d": A_SERIES_ALONE,
+}
+WITHOUT_DATA = [  # the tagger takes sentences, which no check of scikit-learn's has
+    "check_estimator_cloneable",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+    "check_estimator_repr",
+    "check_no_attributes_set_in_init",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_mixin_order",
+    "check_parameters_default_constructible",
+    "check_get_params_invariance",
+    "check_set_params",
+]
+
+
+def expected(estimator: Any) -> dict[str, str]:
+    """The checks that must fail, each with its reason; docs/estimators.md has them too."""
+    return OF_THE_FORECASTER if isinstance(estimator, SequenceForecaster) else {}
+
+
 @pytest.mark.slow
-@parametrize_with_checks([quick(cell="gru")])  # type: ignore[untyped-decorator]
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [
+        quick(cell="gru"),
+        quick_regressor(cell="gru"),
+        SequenceForecaster(
+            lookback=3, horizon=2, hidden_size=4, epochs=1, validation_fraction=0, random_state=0
+        ),
+    ],
+    expected_failed_checks=expected,
+    xfail_strict=True,
+)
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+def test_scikit_learns_checks_without_data_of_the_tagger(name: str) -> None:
+    getattr(estimator_checks, name)("SequenceTagger", SequenceTagger())
 
 
 def rising_or_falling(N: int = 40, seed: int = 0) -> tuple[list[Any], Any]:
@@ -44,8 +104,11 @@ def test_a_list_of_arrays_and_a_padded_array_are_the_same() -> None:
     one, other = quick().fit(X, y), quick().fit(padded, y, lengths=lengths)
     assert one.score(X, y) > 0.9 and one.classes_.tolist() == ["down", "up"]
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(padded, lengths=lengths))
+    assert one.score(X, y) == other.score(padded, y, lengths=lengths)
     tables = [pd.DataFrame(x, columns=["a", "b"]) for x in X]
     np.testing.assert_array_equal(one.predict_proba(X), one.predict_proba(tables))
+    panel = pd.concat(tables, keys=range(len(tables))[::-1])  # an index of two levels: sequence and step
+    np.testing.assert_array_equal(one.predict_proba(X), one.predict_proba(panel))
     np.testing.assert_allclose(one.predict_proba(X).sum(1), 1)
 
 
@@ -95,6 +158,43 @@ def test_a_pipeline_in_a_search() -> None:
     assert search.best_score_ > 0.7 and search.predict(X).shape == (60,)
 
 
+def test_a_search_over_lists_of_unequal_length() -> None:
+    X, y = rising_or_falling(24)
+    search = GridSearchCV(quick(epochs=2), {"hidden_size": [2, 4]}, cv=2).fit(X, y)
+    assert search.predict(X).shape == (24,) and set(search.cv_results_["param_hidden_size"]) == {2, 4}
+
+
+def test_a_regressor() -> None:
+    X, _ = rising_or_falling(60)
+    y = np.array([1e4 + 50 * x[:, 0].sum() for x in X])
+    own = quick_regressor(validation_fraction=0.1).fit(X, y)
+    assert own.score(X, y) > 0.8
+    lengths = np.array([len(x) for x in X])
+    padded = np.stack([np.pad(x, ((0, 9 - len(x)), (0, 0)), constant_values=7.0) for x in X])
+    np.testing.assert_array_equal(own.predict(padded, lengths=lengths), own.predict(X))
+    assert own.score(padded, y, lengths=lengths) == own.score(X, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(own)).predict(X), own.predict(X))
+    write_model("model.safetensors", own.model_)
+    rows = tasks.load("model.safetensors").predict(X[:3])
+    np.testing.assert_allclose([row["value"] for row in rows], own.predict(X[:3]), rtol=1e-6)
+    assert np.abs(clone(own).set_params(epochs=1).fit(X, [7.0] * 60).predict(X) - 7).max() < 2
+    for target, line in [([np.nan] * 60, "'nan'; expected a finite"),
+                         ([1.0] * 5, "y has 5 numbers; expected 60")]:  # fmt: skip
+        with pytest.raises(ValueError, match=line):
+            own.fit(X, target)
+
+
+def test_a_regressor_goes_on_and_is_searched() -> None:
+    X, _ = rising_or_falling(60)
+    y = np.array([x.sum() for x in X])
+    own = quick_regressor()
+    for _ in range(15):
+        own.partial_fit(X, y)
+    assert own.score(X, y) > 0.5
+    search = GridSearchCV(quick_regressor(epochs=1), {"pooling": ["mean", "last"]}, cv=2).fit(X, y)
+    assert search.predict(X).shape == (60,)
+
+
 def test_texts() -> None:
     X = [f"the {word} film number {n}" for n in range(20) for word in ("good", "bad")]
     y = ["pro", "contra"] * 20
@@ -126,8 +226,47 @@ def test_a_tagger() -> None:
     own.set_params(options={"character_size": 4, "spelling_size": 4}).fit(X, y)
     assert own.score(X, y) == 1 and own.predict(["a cat barks"]) == [["D", "N", "V"]]
     assert own.classes_ == ["D", "N", "V"]
-    with pytest.raises(UsageError, match=r"X\[0\] has 3 words, y\[0\] 1 tags"):
-        own.fit(["a b c"], [["D"]])
+    for words, tags, line in [
+        (["a b c"], [["D"]], r"X\[0\] has 3 words, y\[0\] 1 tags"),
+        ([5], [["D"]], r"X\[0\] is a int; expected a text, or a list of words"),
+        (["a"], ["D"], r"y\[0\] is a str; expected a list of tags"),
+        ("a b", [["D"]], "X is a str; expected a list"),
+    ]:
+        with pytest.raises(UsageError, match=line):
+            own.fit(words, tags)
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_a_tagger_goes_on_and_says_how_likely_each_tag_is(crf: bool) -> None:
+    X, y = ["the cat sleeps", "a dog"] * 8, [["D", "N", "V"], ["D", "N"]] * 8
+    own = SequenceTagger(hidden_size=12, word_size=8, lr=0.02, dropout=0.0, crf=crf, random_state=0)
+    own.set_params(options={"character_size": 4, "spelling_size": 4})
+    with pytest.raises(UsageError, match="classes is missing"):
+        own.partial_fit(X, y)
+    for _ in range(9):
+        own.partial_fit(X, y, classes=["D", "N", "V", "X"])
+    assert own.score(X, y) == 1 and own.classes_ == ["D", "N", "V", "X"]
+    with pytest.raises(UsageError, match="sentence 0: the tag 'Y' was not in training"):
+        own.partial_fit(["a"], [["Y"]])
+    shares = own.predict_proba(X[:2])
+    assert [own.shape for own in shares] == [(3, 4), (2, 4)]
+    np.testing.assert_allclose(shares[0].sum(1), 1)
+    assert [own.classes_[k] for k in shares[0].argmax(1)] == y[0]
+    search = GridSearchCV(own, {"hidden_size": [2, 3]}, cv=2).fit(X, y)
+    assert len(search.predict(X)) == 16
+
+
+def test_probabilities_of_tags_are_sums_over_all_paths() -> None:
+    draw, T, L = np.random.default_rng(0), 4, 3
+    z = draw.normal(size=(T, L))
+    field = Field(draw.normal(size=L), draw.normal(size=(L, L)), draw.normal(size=L))
+    found, total = np.zeros((T, L)), 0.0
+    for path in itertools.product(range(L), repeat=T):
+        steps = sum(field.transitions[a, b] for a, b in itertools.pairwise(path))
+        weight = np.exp(field.first[path[0]] + z[range(T), path].sum() + steps + field.last[path[-1]])
+        found[range(T), path] += weight
+        total += weight
+    np.testing.assert_allclose(marginals(z, field), found / total)
 
 
 def test_a_forecaster_of_a_season_beats_the_last_value() -> None:
@@ -142,3 +281,17 @@ def test_a_forecaster_of_a_season_beats_the_last_value() -> None:
     assert clone(own).set_params(epochs=1).fit(both).predict().shape == (8, 2)
     with pytest.raises(UsageError, match="X step 3, series 0 is nan"):
         own.predict(np.where(np.arange(30) == 3, np.nan, 1.0))
+    with pytest.raises(ValueError, match="X has 2 features, but SequenceForecaster is expecting 1"):
+        own.predict(both.to_numpy())
+
+
+def test_a_forecaster_goes_on_and_is_searched() -> None:
+    X = np.sin(np.arange(120) / 3)
+    own = SequenceForecaster(lookback=6, horizon=2, hidden_size=8, lr=0.02, random_state=0)
+    for _ in range(8):
+        own.partial_fit(X[:100])
+    scale = own.model_.encoding["scales"]
+    own.partial_fit(3 * X)
+    assert own.model_.encoding["scales"] == scale and own.last_[-1, 0] == 3 * X[-1]
+    search = GridSearchCV(own.set_params(epochs=1), {"cell": ["rnn", "gru"]}, cv=TimeSeriesSplit(2))
+    assert search.fit(X).predict(X).shape == (2,)

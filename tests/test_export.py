@@ -32,6 +32,7 @@ from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender_config import RecommenderConfig
+from backtime.models.regressor_config import RegressorConfig
 from backtime.models.tagger_config import TaggerConfig
 from backtime.models.transcriber_config import TranscriberConfig
 
@@ -60,7 +61,7 @@ def encoding_of(task: str, config: Any) -> dict[str, Any]:
     """As much of it as is read here."""
     if task == "language":
         return {"vocabulary": Vocabulary("char", list("abcdefghijk")).to_json()}
-    if task != "reader":
+    if task not in ("reader", "regressor"):
         return {}
     common = {"labels": Lexicon("label", list("wxyz")).to_json(), "reading": Reading().to_json()}
     if config.symbols:
@@ -84,6 +85,10 @@ OTHERS = {
     "piano": PianoConfig(cell="gru", **SMALL, keys=9),
     "reader of symbols": ReaderConfig(cell="lstm", **SMALL, symbols=7, embedding_size=3, classes=4),
     "reader both ways": ReaderConfig(cell="gru", **SMALL, channels=3, classes=4, bidirectional=True),
+    "regressor": RegressorConfig(cell="lstm", **SMALL, channels=3),
+    "regressor attention": RegressorConfig(
+        cell="gru", **SMALL, symbols=7, embedding_size=3, pooling="attention"
+    ),
     "reader mean": ReaderConfig(cell="rnn", **SMALL, channels=3, classes=4, pooling="mean"),
     "reader max": ReaderConfig(cell="lstm", **SMALL, channels=3, classes=4, pooling="max"),
     "reader attention": ReaderConfig(

@@ -45,6 +45,11 @@ class Stack:
         native_here = backends.goes_native(backend, np.zeros((1, 1), np.int64), *layers)
         self._engine = native.make_stack(layers, cell, Wy, by, options) if native_here else None
 
+    @property
+    def native(self) -> bool:
+        """Whether the engine steps it: then each row has the bits that it has alone."""
+        return self._engine is not None
+
     def zero_state(self, B: int = 1) -> list[Array]:
         """Zeros: for each layer h (B, P), and c (B, H) for the LSTM; y (B, P) for the Jordan network."""
         state = []

@@ -1,4 +1,4 @@
-"""Labelled examples to train a classifier on, and how they and their labels become numbers."""
+"""Examples to train on, each with a label or a number, and how they become numbers."""
 
 import hashlib
 from collections import Counter
@@ -18,10 +18,10 @@ from backtime.errors import UnknownValueError, UsageError
 
 @dataclass(frozen=True)
 class Examples:
-    """Encoded examples and the numbers of their labels."""
+    """Encoded examples, and the numbers of their labels or what else is learned of them, (N,)."""
 
     records: list[NDArray[Any]]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     @classmethod
     def of(cls, examples: list[Example], encoder: Encoder, labels: Lexicon) -> "Examples":
@@ -31,7 +31,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Answered:
     """What is trained on, what is held out, and how both became numbers."""
 
     training: Examples
@@ -49,11 +49,19 @@ class Labelled:
         return found.hexdigest()
 
     def describe(self) -> str:
-        """Examples, steps, labels."""
+        """Examples and steps."""
         steps = sum(map(len, self.training.records))
         sizes = f"{len(self.training.records):,} examples of {steps:,} steps"
-        labels = len(self.encoding["labels"]["symbols"])
-        return f"{sizes}, {len(self.held_out.records):,} to validate on, {labels} labels"
+        return f"{sizes}, {len(self.held_out.records):,} to validate on"
+
+
+@dataclass(frozen=True)
+class Labelled(Answered):
+    """Examples with labels."""
+
+    def describe(self) -> str:
+        """Examples, steps, labels."""
+        return f"{super().describe()}, {len(self.encoding['labels']['symbols'])} labels"
 
 
 def label_number(example: Example, labels: Lexicon) -> int:
@@ -65,12 +73,19 @@ def label_number(example: Example, labels: Lexicon) -> int:
 
 
 def encoding_of(training: list[Example], reading: Reading, min_count: int, standard: bool) -> dict[str, Any]:
-    """The encoding of the training part: labels, how files are read, and symbols or a scale.
+    """The encoding of the training part: its labels beside ``input_encoding``."""
+    labels = closed("label", (own.label or "" for own in training)).to_json()
+    return {"labels": labels, **input_encoding(training, reading, min_count, standard)}
+
+
+def input_encoding(
+    training: list[Example], reading: Reading, min_count: int, standard: bool
+) -> dict[str, Any]:
+    """How files are read, and the symbols or the scale of the training part.
 
     Texts have symbols that come ``min_count`` times; with ``standard`` numbers are scaled.
     """
-    labels = closed("label", (own.label or "" for own in training)).to_json()
-    common = {"labels": labels, "reading": reading.to_json()}
+    common = {"reading": reading.to_json()}
     if not isinstance(training[0].content, str):
         return {**common, "scale": _scale(training, standard)}
     counts = Counter(symbol for own in training for symbol in symbols_of(own.content, reading.level))
@@ -99,9 +114,13 @@ def read_parts(
         raise UsageError(f"{source} has one label only, {labels[0]!r}; expected two and more")
     if valid_file is not None:
         return examples, read_all(valid_file, reading)
-    chosen = draw_held_out([own.label or "" for own in examples], share, seed)
-    training = [own for n, own in enumerate(examples) if n not in chosen]
-    return training, [examples[n] for n in sorted(chosen)]
+    return parted(examples, draw_held_out([own.label or "" for own in examples], share, seed))
+
+
+def parted(examples: list[Example], held_out: set[int]) -> tuple[list[Example], list[Example]]:
+    """The examples to train on, and those of the given numbers."""
+    training = [own for n, own in enumerate(examples) if n not in held_out]
+    return training, [examples[n] for n in sorted(held_out)]
 
 
 def read_all(source: Path, reading: Reading) -> list[Example]:

@@ -91,7 +91,7 @@ def read_json_lines(source: Path, text: str, label: str, labelled: bool) -> Iter
         if not isinstance(value, dict) or not isinstance(value.get(text), str):
             raise UsageError(f"{place} has no text in {text!r}; {expected}")
         own = value.get(label)
-        if own is not None and (isinstance(own, bool) or not isinstance(own, str | int)):
+        if own is not None and (isinstance(own, bool) or not isinstance(own, str | int | float)):
             raise UsageError(f"{place} has the label {own!r}; {expected}")
         yield example(value[text], None if own is None else str(own), place, labelled)
 

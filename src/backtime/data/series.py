@@ -20,7 +20,10 @@ TS_EXPECTED = (
 
 
 def read_ts(source: Path, labelled: bool) -> Iterator[Example]:
-    """The series of a file of the time series classification archive (timeseriesclassification.com)."""
+    """The series of a file of the time series classification archive (timeseriesclassification.com).
+
+    The head ``@classLabel true`` names the labels; ``@targetLabel true`` says that they are numbers.
+    """
     heads: dict[str, str] = {}
     for number, line in enumerate(read_lines(source), 1):
         line, place = line.strip(), f"{source} line {number}"
@@ -34,7 +37,8 @@ def read_ts(source: Path, labelled: bool) -> Iterator[Example]:
             continue
         if heads.get("timestamps", "false").lower() == "true":
             raise UsageError(f"{source} has time stamps; expected @timeStamps false")
-        yield _ts_row(line, heads.get("classlabel", "false").split(), place, labelled)
+        names = heads.get("classlabel", heads.get("targetlabel", "false")).split()
+        yield _ts_row(line, names, place, labelled)
 
 
 def _ts_row(line: str, classes: list[str], place: str, labelled: bool) -> Example:
@@ -43,7 +47,7 @@ def _ts_row(line: str, classes: list[str], place: str, labelled: bool) -> Exampl
         if labelled:
             raise UsageError(f"{place} has no label: the head says so; expected @classLabel true")
         channels, label = [*channels, label], ""
-    if label and label not in classes[1:]:
+    if label and classes[1:] and label not in classes[1:]:
         raise UsageError(f"{place} has the label {label[:40]!r}, which the head lacks; {TS_EXPECTED}")
     rows = [_numbers(channel.split(","), f"{place} channel {n}") for n, channel in enumerate(channels, 1)]
     lengths = sorted({len(row) for row in rows})

@@ -6,11 +6,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from backtime.data.timeseries.reader import Series
 from backtime.errors import UsageError
-from backtime.estimators.training import fitted, seed_of
+from backtime.estimators.training import fitted, seed_of, settings_of
+from backtime.models.file import ModelFile
 from backtime.runtime.forecaster import Forecaster
 from backtime.tasks.forecast import KIND, ForecastSettings
 
@@ -23,8 +24,8 @@ class SequenceForecaster(BaseEstimator):  # type: ignore[misc]
     """Looks back ``lookback`` steps of one or more series side by side, and gives the next ``horizon``.
 
     ``X`` is an array (T,) or (T, K), or a table with a column for each series. The parameters are options of
-    ``backtime train --task forecast``; ``options`` takes the others by name. After ``fit``: ``model_`` and
-    ``last_``, the steps that ``predict()`` goes on from.
+    ``backtime train --task forecast``; ``options`` takes the others by name. After ``fit``: ``model_``,
+    ``last_``, the steps that ``predict()`` goes on from, and ``n_features_in_``, the number of series.
     """
 
     def __init__(
@@ -60,24 +61,18 @@ class SequenceForecaster(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: None = None) -> Self:
         """Train anew; ``y`` is there for pipelines, and not read."""
-        values = _values(X)
-        self.n_series_ = values.shape[1]
-        settings = self._settings()
-        self.model_ = fitted(
-            KIND,
-            settings,
-            lambda place: KIND.prepare(_written(values, place), settings, place, None, lambda line: None),
-            None,
-            self.verbose,
-        )
-        self.last_ = values[-self.lookback :]
-        return self
+        return self._learn(self._values(X, reset=True), None, self.epochs)
+
+    def partial_fit(self, X: Any, y: None = None) -> Self:
+        """Go on for one epoch on ``X``, scaled as the first call was; ``predict()`` goes on from its end."""
+        start = getattr(self, "model_", None)
+        return self._learn(self._values(X, reset=start is None), start, 1)
 
     def predict(self, X: Any = None) -> Values:
         """The steps (S,), or (S, K), after the end of ``X``, or of what was fitted: the middle quantile."""
         found = self._forecast(X)
         own = found[:, :, Forecaster(self.model_).config.point]
-        return own[:, 0] if self.n_series_ == 1 else own
+        return own[:, 0] if own.shape[1] == 1 else own
 
     def predict_quantiles(self, X: Any = None) -> Values:
         """All quantiles, (S, K, Q)."""
@@ -85,7 +80,8 @@ class SequenceForecaster(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: None = None) -> float:
         """1 - MSE / MSE of the last value, of the last ``horizon`` steps of ``X`` after those before them."""
-        values = _values(X)
+        check_is_fitted(self, "model_")
+        values = self._values(X)
         past, future = values[: -self.horizon], values[-self.horizon :]
         found = self.predict(past).reshape(self.horizon, -1)
         naive = ((future - past[-1]) ** 2).mean()
@@ -93,9 +89,7 @@ class SequenceForecaster(BaseEstimator):  # type: ignore[misc]
 
     def _forecast(self, X: Any) -> Values:
         check_is_fitted(self, "model_")
-        values = self.last_ if X is None else _values(X)
-        if values.shape[1] != self.n_series_:
-            raise UsageError(f"X has {values.shape[1]} series; expected {self.n_series_}, as in fit")
+        values = self.last_ if X is None else self._values(X)
         forecaster, T = Forecaster(self.model_), len(values)
         times = forecaster.encoding.step.after
         start = int((BEGIN - np.datetime64("1970-01-01")) / np.timedelta64(1, "s"))
@@ -103,21 +97,33 @@ class SequenceForecaster(BaseEstimator):  # type: ignore[misc]
         series = Series("", stamps, values, T, list(range(1, T + 1)), "X")
         return np.asarray(forecaster.forecast(series)[1], np.float64)
 
-    def _settings(self) -> ForecastSettings:
-        left_out = ("options", "random_state", "verbose")
-        given = {name: value for name, value in self.get_params(deep=False).items() if name not in left_out}
-        return ForecastSettings(**{**given, **(self.options or {}), "seed": seed_of(self.random_state)})
+    def _learn(self, values: Values, start: ModelFile | None, epochs: int) -> Self:
+        seed, encoding = seed_of(self.random_state), start.encoding if start else None
+        settings: ForecastSettings = settings_of(self, KIND, epochs=epochs, seed=seed)
+        self.model_ = fitted(
+            KIND,
+            settings,
+            lambda place: KIND.prepare(_written(values, place), settings, place, encoding, lambda line: None),
+            start,
+            self.verbose,
+        )
+        self.last_ = values[-self.lookback :]
+        return self
 
-
-def _values(X: Any) -> Values:
-    values = np.asarray(X, np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or not values.size:
-        raise UsageError(f"X has shape {values.shape}; expected (T,) or (T, K)")
-    if not np.isfinite(values).all():
-        at = np.argwhere(~np.isfinite(values))[0]
-        raise UsageError(f"X step {at[0]}, series {at[1]} is {values[tuple(at)]}; expected finite numbers")
-    return values
+    def _values(self, X: Any, reset: bool = False) -> Values:
+        """The series (T, K), by scikit-learn's own checks; with ``reset`` K is kept, and else compared."""
+        if np.ndim(X) == 1:
+            X = np.asarray(X)[:, None]
+        least = 2 if reset else 1
+        values: Values = validate_data(
+            self, X, reset=reset, dtype=np.float64, ensure_all_finite=False, ensure_min_samples=least
+        )
+        if not np.isfinite(values).all():
+            at = np.argwhere(~np.isfinite(values))[0]
+            raise UsageError(
+                f"X step {at[0]}, series {at[1]} is {values[tuple(at)]}; expected numbers, no NaN or infinity"
+            )
+        return values
 
 
 def _written(values: Values, place: Path) -> Path:

@@ -16,6 +16,16 @@ def is_texts(X: Any) -> bool:
     return not isinstance(X, str) and len(X) > 0 and isinstance(_first(X), str)
 
 
+def is_table(X: Any) -> bool:
+    """Whether a list is rows of numbers: an array (N, T), as scikit-learn has it."""
+    return bool(X) and isinstance(X[0], list | tuple) and bool(X[0]) and isinstance(X[0][0], int | float)
+
+
+def is_panel(X: Any) -> bool:
+    """Whether a table has an index of two levels, which say the sequence and the step of a row."""
+    return getattr(getattr(X, "index", None), "nlevels", 1) == 2
+
+
 def texts_of(X: Any) -> list[str]:
     """A list, an array or a column of texts; raises ``UsageError`` naming what is none."""
     found = list(X)
@@ -26,12 +36,13 @@ def texts_of(X: Any) -> list[str]:
 
 
 def steps_of(X: Any, lengths: Any = None) -> list[Steps]:
-    """Sequences (T, I) of a list of arrays or tables (T, I) or (T,), or of an array (N, T, I).
+    """Sequences (T, I) of a list of arrays or tables (T, I) or (T,), an array (N, T, I), or a panel.
 
     ``lengths`` (N,) are how many steps of each are there, where shorter ones are padded at their end.
     Raises ``UsageError`` naming the sequence that does not fit.
     """
-    found = [_sequence(own, n) for n, own in enumerate(X)]
+    each = [own for _, own in X.groupby(level=0, sort=False)] if is_panel(X) else X
+    found = [_sequence(own, n) for n, own in enumerate(each)]
     if lengths is not None:
         found = _cut(found, lengths)
     for n, own in enumerate(found):

@@ -19,6 +19,7 @@ from backtime.training.run_folder import RunFolder
 from backtime.training.settings import Settings
 from backtime.training.signals import StopSignals
 
+NOT_SETTINGS = ("options", "random_state", "verbose")
 Prepare = Callable[[Path], Data]  # the data; the folder is for what is large, and for files
 
 
@@ -42,6 +43,14 @@ def fitted(
             finally:
                 progress.stop()
             return read_model(folder.best_model)
+
+
+def settings_of(estimator: Any, kind: TaskKind, defaults: dict[str, Any] | None = None, **fixed: Any) -> Any:
+    """The settings of a run: ``fixed``, then the estimator's ``options``, its parameters, ``defaults``."""
+    given = {
+        name: value for name, value in estimator.get_params(deep=False).items() if name not in NOT_SETTINGS
+    }
+    return kind.settings(**{**(defaults or {}), **given, **(estimator.options or {}), **fixed})
 
 
 def seed_of(random_state: Any) -> int:

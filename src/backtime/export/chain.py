@@ -14,6 +14,7 @@ from backtime.models.piano_config import PianoConfig
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender_config import RecommenderConfig
 from backtime.models.recurrent import RecurrentConfig
+from backtime.models.regressor_config import RegressorConfig
 from backtime.reference.weights import Array, Weights
 from backtime.runtime.layers import Layers, above
 
@@ -80,7 +81,7 @@ def chain_of(model: ModelFile, form: str) -> Chain:
         return Chain(config, config.items, True, tensors["embedding.weight"], tensors, Wy, by, True)
     if isinstance(config, PianoConfig):
         return Chain(config, config.keys, False, None, tensors, Wy, by, True)
-    if isinstance(config, ReaderConfig) and config.pooling == "last":
+    if isinstance(config, ReaderConfig | RegressorConfig) and config.pooling == "last":
         embedding = tensors.get("embedding.weight")
         size = config.symbols or config.channels
         return Chain(config, size, bool(config.symbols), embedding, tensors, Wy, by, False)
@@ -93,10 +94,12 @@ def _reason(config: Any) -> str:
     return REASONS.get(_kind(config), "it is more than one chain of layers")
 
 
+POOLED = "its pooling looks at all steps: expected --pooling last, or --to onnx"
 REASONS = {
     "transcriber": "it hears in both directions: expected --to onnx",
     "tagger": "it reads words and their letters: expected --to onnx",
-    "reader": "its pooling looks at all steps: expected --pooling last, or --to onnx",
+    "reader": POOLED,
+    "regressor": POOLED,
     "forecaster": "it has columns that are known ahead: expected --to onnx",
 }
 

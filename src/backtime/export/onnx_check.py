@@ -10,8 +10,8 @@ from backtime.export.chain import chain_of
 from backtime.interchange.agreement import agreement
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array
+from backtime.runtime.example_reader import ExampleReader
 from backtime.runtime.layers import Layers, above
-from backtime.runtime.reader import Reader
 
 SHAPES = ((1, 1), (7, 3), (20, 4))  # T, B
 Run = Callable[[dict[str, Any]], list[Any]]
@@ -65,7 +65,7 @@ def _aligned(model: ModelFile, run: Run, T: int, B: int, random: np.random.Gener
 
 
 def _reader(model: ModelFile, run: Run, T: int, B: int, random: np.random.Generator) -> list[Any]:
-    own, config, lengths = Reader(model), model.config, _lengths(T, B, random)
+    own, config, lengths = ExampleReader(model), model.config, _lengths(T, B, random)
     symbols = getattr(config, "symbols", 0)
     if symbols:
         x: Any = random.integers(0, symbols, (T, B))
@@ -144,6 +144,7 @@ CHECKS: dict[str, Callable[..., list[Any]]] = {
     "piano": _aligned,
     "recommender": _aligned,
     "reader": _reader,
+    "regressor": _reader,
     "forecaster": _forecaster,
     "tagger": _tagger,
     "transcriber": _transcriber,

@@ -3,6 +3,7 @@
 aligned, piano   tokens (T, B) or x (T, B, I), lengths (B,), h_0 (L, B, H), [c_0]
                  -> output (T, B, O), h_n, [c_n]
 reader           the same without a state -> output (B, K): scores of the classes
+regressor        the same -> output (B, 1), scaled
 forecaster       x (T, B, I), lengths (B,), [known (S, B, F)] -> output (S, B, K Q), scaled; the
                      recursive one as aligned
 tagger           words (T, B), spelled (T, B), lengths (B,), letters (Q, D), letter_lengths (D,)
@@ -55,7 +56,7 @@ def reader(graph: Graph, model: ModelFile) -> None:
     y, last = _stack(graph, config, tensors, "rnn", x, lengths)
     pooled = last if config.pooling == "last" else _pooled(graph, config.pooling, tensors, y, lengths)
     pooled = _above(graph, config, tensors, pooled)
-    graph.output(graph.linear(pooled, *head), "output", dtype, ["B", config.classes])
+    graph.output(graph.linear(pooled, *head), "output", dtype, ["B", len(head[1])])
 
 
 def forecaster(graph: Graph, model: ModelFile) -> None:
@@ -111,6 +112,7 @@ NETWORKS: dict[str, Callable[[Graph, ModelFile], None]] = {
     "piano": aligned,
     "recommender": aligned,
     "reader": reader,
+    "regressor": reader,
     "forecaster": forecaster,
     "tagger": tagger,
     "transcriber": transcriber,

@@ -4,7 +4,7 @@
 - ``file``     the model file as arrays; no PyTorch
 - ``aligned``  an output at every step
 - ``tagger``   a tag for every word, with a conditional random field (``crf``) above it
-- ``reader``   one answer for a whole sequence
+- ``reader``, ``regressor``   one label, one number for a whole sequence
 - ``similarity``  how alike two texts are
 - ``recurrent``, ``layers``   what networks of recurrent layers share: configuration, module
 - ``forecaster``  the next steps of series from their past

@@ -25,6 +25,7 @@ from backtime.models.recurrent import (
     feedback_shapes,
     layer_shapes,
 )
+from backtime.models.regressor_config import RegressorConfig
 from backtime.models.similarity_config import SimilarityConfig
 from backtime.models.tagger_config import TaggerConfig
 from backtime.models.transcriber_config import TranscriberConfig
@@ -186,6 +187,7 @@ NETWORKS: dict[str, type[Any]] = {
     LanguageConfig.network: LanguageConfig,
     TaggerConfig.network: TaggerConfig,
     ReaderConfig.network: ReaderConfig,
+    RegressorConfig.network: RegressorConfig,
     ForecastConfig.network: ForecastConfig,
     PianoConfig.network: PianoConfig,
     TranscriberConfig.network: TranscriberConfig,

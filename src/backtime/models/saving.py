@@ -18,6 +18,8 @@ from backtime.models.reader import Reader
 from backtime.models.reader_config import ReaderConfig
 from backtime.models.recommender import Recommender
 from backtime.models.recommender_config import RecommenderConfig
+from backtime.models.regressor import Regressor
+from backtime.models.regressor_config import RegressorConfig
 from backtime.models.similarity import Similarity
 from backtime.models.similarity_config import SimilarityConfig
 from backtime.models.tagger import Tagger
@@ -30,6 +32,7 @@ MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     LanguageConfig.network: LanguageModel,
     TaggerConfig.network: Tagger,
     ReaderConfig.network: Reader,
+    RegressorConfig.network: Regressor,
     ForecastConfig.network: Forecaster,
     PianoConfig.network: Piano,
     TranscriberConfig.network: Transcriber,

@@ -1,55 +1,39 @@
 """A trained classifier on NumPy and the engine alone."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from backtime.data.batching.buckets import Packed
-from backtime.data.batching.steps import Encoder
-from backtime.data.examples import Example, example
-from backtime.data.labelled import Reading, read_unlabelled
+from backtime.data.examples import Example
 from backtime.data.lexicon import Lexicon
 from backtime.errors import UnknownValueError, UsageError
 from backtime.models.file import ModelFile
 from backtime.models.reader_config import ReaderConfig
-from backtime.reference.weights import Array
+from backtime.runtime.example_reader import ExampleReader
 from backtime.runtime.predictor import Row
-from backtime.runtime.sequence_encoder import SequenceEncoder
 
 
-class Reader:
+class Reader(ExampleReader):
     """Says of each text or series which label it has, and how likely each label is."""
 
     def __init__(self, file: ModelFile) -> None:
         """Take the weights of a model file."""
         if not isinstance(file.config, ReaderConfig):
             raise UsageError(f"a model for the task {file.task!r}; expected one that classifies")
-        self.tensors = file.tensors
+        super().__init__(file)
         self.labels = Lexicon.from_json(file.encoding["labels"])
-        self.encoder = Encoder.from_json(file.encoding)
-        self.reading = Reading.from_json(file.encoding["reading"])
-        self.network = SequenceEncoder(file.config, file.tensors)
-
-    def read(self, source: Path | None) -> Iterator[Example]:
-        """The examples of a file or folder, or the lines of standard input; labels need not be there."""
-        return read_unlabelled(source, self.reading, self.encoder.symbols is not None)
 
     def predict(self, records: Iterable[Any]) -> Iterator[Row]:
         """For each example, text or array (T, I) its likeliest label and the probability of every label.
 
         Raises ``UsageError`` where an example has a label that the model does not know.
         """
-        for number, record in enumerate(records, 1):
-            own = _example(record, number)
-            if own.label is not None:
-                _check_label(own, self.labels)
-            z = self.scores(self.encoder.batch([self.encoder.encode(own)]))[0].astype(np.float64)
+        for number, (_, z) in enumerate(self.each(_known(records, self.labels)), 1):
             p = np.exp(z - z.max())
             p /= p.sum()
             best = int(z.argmax())
-            each = {label: float(own) for label, own in zip(self.labels.symbols, p, strict=True)}
+            each = {label: float(share) for label, share in zip(self.labels.symbols, p, strict=True)}
             yield {
                 "record": number,
                 "label": self.labels.symbols[best],
@@ -57,22 +41,13 @@ class Reader:
                 "probabilities": each,
             }
 
-    def scores(self, packed: Packed) -> Array:
-        """Scores (B, K) of the labels of encoded examples in packed rows."""
-        z: Array = self.network.vectors(packed) @ self.tensors["head.weight"].T + self.tensors["head.bias"]
-        return z
 
-
-def _example(record: Any, number: int) -> Example:
-    if isinstance(record, Example):
-        return record
-    place = f"record {number}"
-    if isinstance(record, str):
-        return example(record, None, place, False)
-    steps = np.asarray(record)
-    if steps.ndim != 2 or steps.dtype.kind not in "iuf":
-        raise UsageError(f"{place} has shape {steps.shape}, type {steps.dtype}; expected numbers (T, I)")
-    return Example(steps, None, place)
+def _known(records: Iterable[Any], labels: Lexicon) -> Iterator[Any]:
+    """The records; raises where one has a label that is not among ``labels``."""
+    for record in records:
+        if isinstance(record, Example) and record.label is not None:
+            _check_label(record, labels)
+        yield record
 
 
 def _check_label(own: Example, labels: Lexicon) -> None:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import backtime.kernels as kernels
 from backtime.models.recurrent import RecurrentConfig
-from backtime.reference.weights import Array, Integers
+from backtime.reference.weights import Array, Integers, Weights
 from backtime.runtime.layers import Tensors, above, weights_of
 
 
@@ -19,6 +19,12 @@ class Stream(Protocol):
 
 class Stack(Protocol):
     """What ``kernels.Stack`` is to those who step it."""
+
+    layers: list[Weights]
+
+    @property
+    def native(self) -> bool:
+        """Whether each row has the bits that it has alone."""
 
     def zero_state(self, B: int = 1) -> list[Array]:
         """Zeros: for each layer h, and c for the LSTM."""
@@ -59,11 +65,14 @@ def stack_of(
 class DeepStack:
     """Parts whose outputs add up to the input of the next, then output layers and the output product."""
 
+    native = False  # NumPy's products depend on how many rows there are
+
     def __init__(
         self, parts: list[kernels.Stack], config: RecurrentConfig, tensors: Tensors, head: bool
     ) -> None:
         """Take the parts; without ``head`` the output is that of the last layer."""
         self.parts, self.config, self.tensors, self.head = parts, config, tensors, head
+        self.layers = [own for part in parts for own in part.layers]
 
     def zero_state(self, B: int = 1) -> list[Array]:
         """Zeros: for each layer h, and c for the LSTM."""

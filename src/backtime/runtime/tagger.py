@@ -15,7 +15,7 @@ from backtime.models.tagger_config import TaggerConfig
 from backtime.reference.weights import Array
 from backtime.runtime.layers import Layers, above
 from backtime.runtime.predictor import Row
-from backtime.runtime.viterbi import best_paths, field_of
+from backtime.runtime.viterbi import best_paths, field_of, marginals
 
 
 class Tagger:
@@ -49,6 +49,11 @@ class Tagger:
         """The tags of sentences, the longest first."""
         paths = best_paths(*self.scores(sentences), self.field)
         return [[self.tags.symbols[tag] for tag in path] for path in paths]
+
+    def shares(self, words: Sequence[str]) -> NDArray[np.float64]:
+        """The probabilities (T, L) of the tags at each word of a sentence."""
+        z, _ = self.scores([words])
+        return marginals(z.astype(np.float64), self.field)
 
     def scores(self, sentences: Sequence[Sequence[str]]) -> tuple[Array, NDArray[np.int64]]:
         """Scores (R, L) of the tags at each word of sentences, the longest first, in packed rows."""

@@ -1,4 +1,4 @@
-"""The likeliest tags of a sentence, when tags that follow each other have a score of their own."""
+"""The likeliest tags of a sentence, and how likely each is, when tags that follow each other have a score."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, cast
@@ -46,3 +46,24 @@ def best_path(z: Array, field: Field) -> NDArray[np.int64]:
     for t in range(len(z) - 1, 0, -1):
         path[t - 1] = came[t, path[t]]
     return path
+
+
+def marginals(z: NDArray[np.float64], field: Field | None) -> NDArray[np.float64]:
+    """The probabilities (T, L) of the tags at each word, of scores z (T, L) of one sentence.
+
+    With a field p_t = softmax(a_t + b_t), by the forward-backward algorithm: a_t[y] is the logarithm of the
+    sum of exp(score) over all ways to tag y of word t, with its own score, and b_t[y] over all ways from it.
+    """
+    if field is None:
+        return _softmax(z)
+    ahead, back = [field.first + z[0]], [field.last.astype(np.float64)]
+    for t in range(1, len(z)):
+        ahead.append(z[t] + np.logaddexp.reduce(ahead[-1][:, None] + field.transitions, 0))
+        back.append(np.logaddexp.reduce(field.transitions + z[-t] + back[-1], 1))
+    return _softmax(np.array(ahead) + np.array(back[::-1]))
+
+
+def _softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.exp(z - z.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    return shares

@@ -7,9 +7,9 @@ from time import perf_counter
 
 import numpy as np
 
-import backtime.kernels as kernels
 from backtime.reference.weights import Array
 from backtime.runtime.sample import Sampler, draw_together
+from backtime.runtime.stacks import Stack
 from backtime.serve.pool import Pool
 
 Observe = Callable[[int, float], None]  # rows of a tick, and its seconds
@@ -56,7 +56,7 @@ class Batcher:
     jobs than ``most`` rows they take turns. Between ticks the event loop does whatever else is due.
     """
 
-    def __init__(self, stack: kernels.Stack, most: int, observe: Observe) -> None:
+    def __init__(self, stack: Stack, most: int, observe: Observe) -> None:
         """Nothing runs before ``run``."""
         self.pool, self._stack, self._most, self._observe = Pool(stack), stack, most, observe
         self._jobs: deque[Job] = deque()
@@ -98,7 +98,12 @@ class Batcher:
     def _step(self, jobs: list[Job]) -> Array:
         rows = [job.row for job in jobs]
         state = self.pool.gather(rows)
-        logits = self._stack.step(np.array([job.token for job in jobs]), state)
+        tokens = np.array([job.token for job in jobs])
+        if self._stack.native:
+            logits = self._stack.step(tokens, state)
+        else:  # one by one: only so does no row depend on its neighbours
+            each = [slice(n, n + 1) for n in range(len(jobs))]
+            logits = np.concatenate([self._stack.step(tokens[n], [own[n] for own in state]) for n in each])
         self.pool.scatter(rows, state)
         return logits
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-import backtime.kernels as kernels
 from backtime.reference.weights import Array
+from backtime.runtime.stacks import Stack
 
 FIRST = 16  # rows to begin with; twice as many whenever they are used up
 
@@ -16,7 +16,7 @@ class Pool:
     ``bytes_each`` is what a row needs. The arrays grow with use, up to what the callers' limits let them.
     """
 
-    def __init__(self, stack: kernels.Stack) -> None:
+    def __init__(self, stack: Stack) -> None:
         """No memory to speak of is taken yet."""
         self._parts = stack.zero_state(FIRST)
         self._free = list(range(FIRST))

@@ -31,6 +31,7 @@ TASKS: dict[str, Entry] = {
     "language": Entry("predict a text, symbol by symbol", "backtime.tasks.language"),
     "tag": Entry("tag every word of a sentence", "backtime.tasks.tag"),
     "classify": Entry("label whole texts, series, images or clips", "backtime.tasks.classify"),
+    "regress": Entry("give whole texts, series, images or clips a number", "backtime.tasks.regress"),
     "forecast": Entry("forecast series of numbers", "backtime.tasks.forecast"),
     "recommend": Entry("recommend the next item of a session", "backtime.tasks.recommend"),
     "translate": Entry("translate texts", "backtime.tasks.translate"),

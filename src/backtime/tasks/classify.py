@@ -10,30 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.data.batching.buckets import Buckets
 from backtime.data.batching.steps import Encoder
 from backtime.data.classes import Examples, Labelled, encoding_of, read_all, read_parts
 from backtime.data.labelled import Reading
-from backtime.data.lexicon import Lexicon, unread, with_unread
-from backtime.errors import UsageError
+from backtime.data.lexicon import Lexicon
 from backtime.fields import check, described
 from backtime.models.file import ModelFile
 from backtime.models.reader_config import ReaderConfig
 from backtime.runtime.reader import Reader
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import ENCODER_FIELDS, SequenceEncoderSettings
+from backtime.tasks.examples import MEASURED_AT_ONCE, ExampleSettings, ExampleTask, answers, fixed_reading
 from backtime.training.metrics import Metric
-from backtime.training.settings import DATA, LENGTH, STEPS
-from backtime.training.task import Carried, Task
+from backtime.training.settings import DATA
 
 if TYPE_CHECKING:
     import torch
 
     from backtime.insight.decisions import Decision
     from backtime.models.reader import Reader as Network
-
-MEASURED_AT_ONCE = 64  # examples
 
 EXAMPLES = """\
 examples:
@@ -45,45 +40,22 @@ examples:
 
 
 @dataclass(frozen=True)
-class ClassifySettings(SequenceEncoderSettings):
+class ClassifySettings(ExampleSettings):
     """A run that learns to classify."""
 
     validation_fraction: float = described(
         0.1, "share of each label's examples, drawn at random, to validate on", group=DATA, least=0, below=1
     )
-    valid_file: str | None = described(None, "data to validate on, in place of a share of DATA", group=DATA)
-    text_column: str = described("text", "name of the column of texts", group=DATA)
     label_column: str = described("label", "name of the column of labels", group=DATA)
-    series_column: str = described(
-        "series", "name of the column that says which series a step is of", group=DATA
-    )
-    image_steps: str = described("rows", "what a step of an image is", group=DATA, choices=("rows", "pixels"))
-    scale: str = described(
-        "standard", "numbers: to mean 0 and deviation 1 of the training part, or as they are",
-        group=DATA, choices=("standard", "none"),
-    )  # fmt: skip
     metric: str = described(
         "accuracy", "what makes a model the best; f1 is the mean of the labels' F1",
         group=DATA, choices=("accuracy", "f1"),
     )  # fmt: skip
-    recurrence: str = described(
-        "last", "where the output is: after the last step, or, in training, a copy at every step (hidden)",
-        group=STEPS, choices=("last", "hidden"),
-    )  # fmt: skip
-    epochs: int = described(15, "passes through the data", group=LENGTH, least=1)
 
-    def __post_init__(self) -> None:
-        """Check what means something only together."""
-        super().__post_init__()
-        if self.recurrence == "hidden" and (self.bidirectional or self.pooling != "last"):
-            raise UsageError(
-                "--recurrence hidden needs --pooling last and one direction: it says what it has read so far"
-            )
-
-    def reading(self) -> Reading:
-        """How files are read."""
-        names = self.text_column, self.label_column, self.series_column
-        return Reading(*names, self.image_steps, self.level)
+    @property
+    def answers(self) -> str:
+        """The name of the column of labels."""
+        return self.label_column
 
 
 @dataclass(frozen=True)
@@ -98,53 +70,13 @@ class Evaluation:
         check(self)
 
 
-class ClassifyTask(Task):
-    """A reader and its examples, in batches of examples about as long as each other."""
+class ClassifyTask(ExampleTask):
+    """A reader and its examples; the loss is in nats an example."""
 
-    def __init__(self, network: Network, data: Labelled, settings: ClassifySettings) -> None:
-        """Lay the batches out."""
-        self.network, self.data, self.settings = network, data, settings
-        lengths = [len(record) for record in data.training.records]
-        self.buckets = Buckets(lengths, settings.batch_size, settings.seed)
-        self.steps_per_epoch = len(self.buckets)
-        self.metrics = KIND.metrics(settings)
-        symbols = data.encoder.symbols
-        self.unread = unread(data.training.records, len(symbols), settings.word_dropout) if symbols else None
-
-    @property
-    def model(self) -> Network:
-        """The reader."""
-        return self.network
-
-    def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
-        """Mean loss of a batch of examples, nats an example."""
-        import torch
-
-        from backtime.training.devices import tensors
-
-        chosen, own = self.buckets.batch(epoch, step), self.data.training
-        packed = self.data.encoder.batch([own.records[n] for n in chosen])
-        read = packed.rows
-        if self.unread is not None and self.network.training:  # a save measures the next step, without draws
-            read = with_unread(read, self.unread)
-        rows, labels = tensors((read, own.labels[chosen]), self.network)
-        every = self.settings.recurrence == "hidden"
-        loss = self.network.loss(rows, torch.from_numpy(packed.batch_sizes), labels, every)
-        return loss, None, len(rows) if every else len(labels)
-
-    def validate(self) -> dict[str, float]:
-        """The metrics on the examples that are held out."""
-        if not self.data.held_out.records:
-            return {}
-        found, loss = predicted(self.network, self.data.held_out, self.data.encoder, MEASURED_AT_ONCE)
-        values = {"loss": loss, **_scores(self.data.held_out.labels, found)}
-        return {metric.name: values[metric.name] for metric in self.metrics}
-
-    def save_model(self, path: Path) -> None:
-        """Write the model file."""
-        from backtime.models.saving import save_model
-
-        save_model(path, self.network, KIND.name, self.data.encoding)
+    def measure(self, examples: Examples) -> dict[str, float]:
+        """Accuracy, macro F1, loss."""
+        found, loss = predicted(self.network, examples, self.data.encoder, MEASURED_AT_ONCE)
+        return {"loss": loss, **_scores(examples.labels, found)}
 
 
 class ClassifyKind(TaskKind):
@@ -186,20 +118,14 @@ class ClassifyKind(TaskKind):
         from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
-        chosen = {name: getattr(settings, name) for name in (*ENCODER_FIELDS, "dropout")}
-        network = begun_from(start, Network(ReaderConfig(**chosen, **_sizes(data, settings))))
-        return ClassifyTask(on_device(network, settings.device), data, settings)
+        classes = len(data.encoding["labels"]["symbols"])
+        network = begun_from(start, Network(ReaderConfig(classes=classes, **settings.sizes(data))))
+        network = on_device(network, settings.device)
+        return ClassifyTask(network, data, settings, self.name, self.metrics(settings))
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:
         """Network and reading."""
-        fixed = {name: getattr(start.config, name) for name in ENCODER_FIELDS}
-        reading = Reading.from_json(start.encoding["reading"])
-        fixed |= {"text_column": reading.text, "label_column": reading.label}
-        fixed |= {"series_column": reading.series, "image_steps": reading.steps}
-        if "symbols" in start.encoding:
-            fixed |= {"level": reading.level}
-            fixed |= {"embedding_size": getattr(start.config, "embedding_size", 0)}
-        return fixed
+        return fixed_reading(start) | {"label_column": Reading.from_json(start.encoding["reading"]).label}
 
     def evaluate(self, model: ModelFile, source: Path, options: Evaluation, folder: Path) -> Scores:
         """Accuracy, macro F1, loss in nats an example, and how many there were."""
@@ -245,21 +171,12 @@ def predicted(
     network: Network, examples: Examples, encoder: Encoder, batch_size: int
 ) -> tuple[NDArray[np.int64], float]:
     """The likeliest label of each example, and the mean loss."""
-    import torch
     from torch.nn.functional import cross_entropy
 
-    from backtime.training.devices import measuring, tensors
-
-    buckets = Buckets([len(record) for record in examples.records], batch_size, shuffle=False)
     found, total = np.empty(len(examples.labels), np.int64), 0.0
-    with measuring(network):
-        for step in range(len(buckets)):
-            chosen = buckets.batch(0, step)
-            packed = encoder.batch([examples.records[n] for n in chosen])
-            rows, labels = tensors((packed.rows, examples.labels[chosen]), network)
-            z = network.scores(rows, torch.from_numpy(packed.batch_sizes))
-            total += cross_entropy(z, labels, reduction="sum").item()
-            found[chosen] = z.argmax(1).numpy(force=True)
+    for chosen, z, labels in answers(network, examples, encoder, batch_size):
+        total += cross_entropy(z, labels, reduction="sum").item()
+        found[chosen] = z.argmax(1).numpy(force=True)
     return found, total / len(found)
 
 
@@ -269,10 +186,3 @@ def _score(network: Network, rows: torch.Tensor, sizes: torch.Tensor, label: int
 
 def _scores(right: NDArray[np.int64], found: NDArray[np.int64]) -> dict[str, float]:
     return {"accuracy": scores.accuracy(right, found), "f1": scores.macro_f1(right, found)}
-
-
-def _sizes(data: Labelled, settings: ClassifySettings) -> dict[str, Any]:
-    sizes: dict[str, Any] = {"classes": len(data.encoding["labels"]["symbols"])}
-    if data.encoder.symbols is not None:
-        return sizes | {"symbols": len(data.encoder.symbols), "embedding_size": settings.embedding_size}
-    return sizes | {"channels": len(data.encoding["scale"]["mean"])}

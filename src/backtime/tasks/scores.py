@@ -26,6 +26,15 @@ def macro_f1(right: Labels, found: Labels) -> float:
     return float(_library("sklearn.metrics").f1_score(right, found, average="macro", zero_division=0))
 
 
+def number_scores(right: NDArray[Any], found: NDArray[Any]) -> dict[str, float]:
+    """Mean squared and mean absolute error, and of two numbers and more R^2."""
+    library = _library("sklearn.metrics")
+    names = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "r2": "r2_score"}
+    if len(right) < 2:
+        del names["r2"]
+    return {name: float(getattr(library, own)(right, found)) for name, own in names.items()}
+
+
 def confusion(right: Labels, found: Labels, labels: Labels) -> Any:
     """How often the label of a row was taken for that of a column."""
     return _library("sklearn.metrics").confusion_matrix(right, found, labels=labels)
