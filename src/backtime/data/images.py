@@ -66,23 +66,23 @@ def read_pictures(folder: Path) -> Iterator[Example]:
             if path.is_dir():
                 yield pictured(_clip(path), label.name, str(path))
             elif is_picture(path):
-                yield pictured(_picture(path), label.name, str(path))
+                yield pictured(read_picture(path), label.name, str(path))
 
 
 def read_unlabelled(source: Path) -> Iterator[Example]:
     """A picture, or all pictures of a folder; of a folder of folders, each of these is a clip."""
     if not source.is_dir():
-        yield pictured(_picture(source), None, str(source))
+        yield pictured(read_picture(source), None, str(source))
         return
     for path in sorted(source.iterdir()):
         if path.is_dir():
             yield pictured(_clip(path), None, str(path))
         elif is_picture(path):
-            yield pictured(_picture(path), None, str(path))
+            yield pictured(read_picture(path), None, str(path))
 
 
 def _clip(folder: Path) -> NDArray[np.uint8]:
-    frames = {path: _picture(path) for path in sorted(folder.iterdir()) if is_picture(path)}
+    frames = {path: read_picture(path) for path in sorted(folder.iterdir()) if is_picture(path)}
     if not frames:
         raise UsageError(f"{folder} has no pictures; expected the frames of a clip")
     first = next(iter(frames))
@@ -92,15 +92,15 @@ def _clip(folder: Path) -> NDArray[np.uint8]:
     return np.stack(list(frames.values()))
 
 
-def _picture(path: Path) -> NDArray[np.uint8]:
-    """The grey values of a picture, (rows, columns)."""
+def read_picture(path: Path, color: bool = False) -> NDArray[np.uint8]:
+    """The grey values of a picture, (rows, columns), or its red, green and blue, (rows, columns, 3)."""
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
         raise UsageError("pictures need Pillow: pip install pillow") from error
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("L"))
+            return np.asarray(picture.convert("RGB" if color else "L"))
     except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
         raise UsageError(f"{path} is no picture: {error}") from error
 

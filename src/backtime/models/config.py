@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
 from backtime.kernels import GATES
+from backtime.models.captioner_config import CaptionerConfig
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
@@ -152,6 +153,7 @@ NETWORKS: dict[str, type[Any]] = {
     TranscriberConfig.network: TranscriberConfig,
     EncoderDecoderConfig.network: EncoderDecoderConfig,
     RecommenderConfig.network: RecommenderConfig,
+    CaptionerConfig.network: CaptionerConfig,
 }
 
 

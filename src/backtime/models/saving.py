@@ -5,6 +5,8 @@ from typing import Any
 import torch
 
 from backtime.models.aligned import LanguageModel
+from backtime.models.captioner import Captioner
+from backtime.models.captioner_config import CaptionerConfig
 from backtime.models.config import LanguageConfig
 from backtime.models.encoder_decoder import EncoderDecoder
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
@@ -32,6 +34,7 @@ MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     TranscriberConfig.network: Transcriber,
     EncoderDecoderConfig.network: EncoderDecoder,
     RecommenderConfig.network: Recommender,
+    CaptionerConfig.network: Captioner,
 }
 
 
