@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.data import images
+from backtime.data.batching.steps import Scale
 from backtime.data.examples import ending
 from backtime.data.manifest import TABLES, Entry, read_manifest
 from backtime.data.pairs import held_out
@@ -23,6 +24,7 @@ EXPECTED = (
     "images and texts"
 )
 ROW = "expected a picture and its text, like 'cat.png,a cat on a mat' below 'file,text'"
+MOST_SYMBOLS = 10_000  # of a text: so that writing has an end, whatever a damaged file says
 Image = NDArray[Any]  # (rows, columns, channels): bytes, or finite numbers
 
 
@@ -71,8 +73,9 @@ class Captions:
 
     @property
     def fingerprint(self) -> str:
-        """Of all numbers."""
-        return fingerprint(self.training, self.held_out)
+        """Of all numbers, and of the scale that they are seen by."""
+        scale = Scale.from_json(self.encoding["scale"])
+        return fingerprint(self.training, self.held_out, [(scale.mean, scale.deviation)])
 
     def describe(self) -> str:
         """Images, their size, symbols."""

@@ -13,6 +13,7 @@ from backtime.data.lexicon import Lexicon, opened
 
 Numbers = NDArray[np.int64]
 Record = tuple[NDArray[Any], Numbers]  # what is read, and the numbers of the text
+Arrays = tuple[NDArray[Any], NDArray[Any]]
 
 
 def lexicon_of(texts: Iterable[str], level: str, min_count: int) -> Lexicon:
@@ -20,7 +21,7 @@ def lexicon_of(texts: Iterable[str], level: str, min_count: int) -> Lexicon:
     return opened("symbol", Counter(own for text in texts for own in symbols_of(text, level)), min_count)
 
 
-def fingerprint(*parts: Sequence[Record]) -> str:
+def fingerprint(*parts: Sequence[Arrays]) -> str:
     """Of all numbers, in their order, in parts."""
     found = hashlib.blake2b(digest_size=16)
     for part in parts:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from backtime.data.batching.steps import Scale
-from backtime.data.captions import Frame
+from backtime.data.captions import MOST_SYMBOLS, Frame
 from backtime.errors import UsageError
 from backtime.fields import read
 from backtime.models.recurrent import Shapes
@@ -84,6 +84,8 @@ class CaptionerConfig(WriterConfig):
         """Raise ``UsageError`` unless symbols, images and scale have the sizes of the tensors."""
         self.check_writing(encoding, {})
         frame: Frame = read(Frame, encoding.get("frame"), "frame", complete=True)
+        if not 1 <= frame.longest <= MOST_SYMBOLS:
+            raise UsageError(f"longest is {frame.longest}; expected 1 to {MOST_SYMBOLS:,} symbols")
         if (frame.rows, frame.columns, frame.channels) != (self.rows, self.columns, self.channels):
             raise UsageError(
                 f"images are {frame.size}; expected {self.rows} x {self.columns}, {self.channels} channels"

@@ -133,6 +133,8 @@ class CaptionKind(TaskKind):
         if not training:
             raise UsageError(f"{source} has no images to train on; {EXPECTED}")
         encoding = encoding or _encoding(training, frame, settings)
+        config_of(encoding, settings).check_encoding(encoding)  # of a run that goes on it may be damaged
+        encoding = {**encoding, "level": {"level": settings.level}}
         others = [own for own, out in zip(every, aside, strict=True) if out]
         return Captions(_numbered(training, encoding), _numbered(others, encoding), encoding)
 

@@ -36,7 +36,9 @@ class WritingSettings(RecurrentSettings):
 
     level: str = described("word", "what a symbol is", group=DATA, choices=LEVELS)
     min_count: int = described(2, "how often a symbol comes at least to be known", group=DATA, least=1)
-    longest: int = described(50, "symbols; records with a longer text are left out", group=DATA, least=1)
+    longest: int = described(
+        50, "symbols; records with a longer text are left out", group=DATA, least=1, below=10_001
+    )
     cell: str = described("gru", "kind of recurrent layer", group=NETWORK, choices=("rnn", "gru", "lstm"))
     hidden_size: int = described(256, "units a layer", group=NETWORK, least=1)
     layers: int = described(1, "recurrent layers, one above the other", group=NETWORK, least=1)
