@@ -61,6 +61,11 @@ def _alike(path: Path) -> None:
     path.write_text("\n".join(rows) + "\n")
 
 
+def _shown(path: Path) -> None:
+    images = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
+    np.savez(path, images=images, texts=np.array(["one two", "three"] * 4))
+
+
 def _sound(path: Path) -> None:
     for name in "ab":
         soundfile.write(path.with_name(f"{name}.wav"), np.sin(np.arange(1600)), 8000)
@@ -70,6 +75,11 @@ def _sound(path: Path) -> None:
 SAMPLES = {
     "transcribe": Sample("sound.tsv", _sound, "--layers 1"),
     "translate": Sample("pairs.tsv", _pairs, "--embedding-size 3 --attention --validation-fraction 0"),
+    "caption": Sample(
+        "shown.npz",
+        _shown,
+        "--embedding-size 3 --filters 2 --blocks 1 --attention --min-count 1 --validation-fraction 0",
+    ),
     "recommend": Sample("clicks.csv", _clicks, "--embedding-size 3"),
     "classify": Sample("reviews.csv", _reviews, "--embedding-size 3"),
     "regress": Sample("lengths.csv", _lengths, "--embedding-size 3"),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtime.data.examples import read_table
+from backtime.data import manifest
 from backtime.data.lexicon import Lexicon
 from backtime.errors import UsageError
 
@@ -55,13 +55,9 @@ def read_manifest(source: Path | None, hearing: Hearing) -> Iterator[Utterance]:
     """
     if source is None:
         raise UsageError(f"sound is not read from standard input; {EXPECTED}")
-    for cells, place in read_table(source):
-        for name in ("file", "text"):
-            if not cells.get(name, "").strip():
-                raise UsageError(f"{place} has no {name}; {EXPECTED}")
-        path = source.parent / cells["file"].strip()
+    for path, text, place in manifest.read_manifest(source, EXPECTED):
         try:
-            yield Utterance(hearing.steps(read_sound(path, hearing.rate)), cells["text"].strip(), str(path))
+            yield Utterance(hearing.steps(read_sound(path, hearing.rate)), text, str(path))
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from error
 

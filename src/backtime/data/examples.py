@@ -82,18 +82,26 @@ def read_text_table(source: Path, text: str, label: str, labelled: bool) -> Iter
 def read_json_lines(source: Path, text: str, label: str, labelled: bool) -> Iterator[Example]:
     """The texts and labels of the objects of a file, one a line."""
     expected = EXPECTED.format(SAMPLES[".jsonl"])
-    for number, line in enumerate(read_lines(source), 1):
-        place = f"{source} line {number}"
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise UsageError(f"{place} is no JSON object ({error}); {expected}") from error
-        if not isinstance(value, dict) or not isinstance(value.get(text), str):
+    for value, place in read_json_objects(source, expected):
+        if not isinstance(value.get(text), str):
             raise UsageError(f"{place} has no text in {text!r}; {expected}")
         own = value.get(label)
         if own is not None and (isinstance(own, bool) or not isinstance(own, str | int | float)):
             raise UsageError(f"{place} has the label {own!r}; {expected}")
         yield example(value[text], None if own is None else str(own), place, labelled)
+
+
+def read_json_objects(source: Path, expected: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """The objects of a file, one a line, and where each is; ``expected`` ends a complaint about another."""
+    for number, line in enumerate(read_lines(source), 1):
+        place = f"{source} line {number}"
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{place} is no JSON object ({error}); {expected}") from error
+        if not isinstance(value, dict):
+            raise UsageError(f"{place} is no JSON object; {expected}")
+        yield value, place
 
 
 def read_pairs(folder: Path, labelled: bool) -> Iterator[Example]:

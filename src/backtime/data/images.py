@@ -73,7 +73,7 @@ def read_unlabelled(source: Path) -> Iterator[Example]:
     if source.is_dir():
         yield from _read_folder(source, None)
     else:
-        yield pictured(_picture(source), None, str(source))
+        yield pictured(read_picture(source), None, str(source))
 
 
 def _read_folder(folder: Path, label: str | None) -> Iterator[Example]:
@@ -81,11 +81,11 @@ def _read_folder(folder: Path, label: str | None) -> Iterator[Example]:
         if path.is_dir():
             yield pictured(_clip(path), label, str(path))
         elif is_picture(path):
-            yield pictured(_picture(path), label, str(path))
+            yield pictured(read_picture(path), label, str(path))
 
 
 def _clip(folder: Path) -> NDArray[np.uint8]:
-    frames = {path: _picture(path) for path in sorted(folder.iterdir()) if is_picture(path)}
+    frames = {path: read_picture(path) for path in sorted(folder.iterdir()) if is_picture(path)}
     if not frames:
         raise UsageError(f"{folder} has no pictures; expected the frames of a clip")
     first = next(iter(frames))
@@ -97,15 +97,19 @@ def _clip(folder: Path) -> NDArray[np.uint8]:
     return np.stack(list(frames.values()))
 
 
-def _picture(path: Path) -> NDArray[np.uint8]:
-    """The grey values of a picture (rows, columns), or of all frames of an animated one."""
+def read_picture(path: Path, color: bool = False) -> NDArray[np.uint8]:
+    """The grey values of a picture (rows, columns), or of all frames of an animated one.
+
+    With ``color`` red, green and blue, in one more axis at the end.
+    """
     try:
         from PIL import Image, ImageSequence
     except ModuleNotFoundError as error:
         raise UsageError("pictures need Pillow: pip install pillow") from error
     try:
         with Image.open(path) as picture:
-            frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(picture)]
+            kind = "RGB" if color else "L"
+            frames = [np.asarray(frame.convert(kind)) for frame in ImageSequence.Iterator(picture)]
     except Exception as error:  # Pillow's decoders raise whatever they meet in a damaged file
         raise UsageError(f"{path} is no picture: {error}") from error
     return np.stack(frames) if len(frames) > 1 else frames[0]

@@ -147,7 +147,7 @@ def read_npz(source: Path, labelled: bool) -> Iterator[Example]:
 
     ``x`` is (N, T, ...), or the steps of all records one after the other when ``lengths`` add up to them.
     """
-    arrays = _archive(source)
+    arrays = read_archive(source)
     if "x" not in arrays or (labelled and "y" not in arrays):
         raise UsageError(f"{source} has {', '.join(arrays) or 'nothing'}; expected arrays x and y")
     x, y = arrays["x"], arrays.get("y")
@@ -181,7 +181,8 @@ def _records(source: Path, x: NDArray[Any], lengths: NDArray[Any] | None) -> lis
     )
 
 
-def _archive(source: Path) -> dict[str, NDArray[Any]]:
+def read_archive(source: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive of NumPy by their names, in small letters; no pickle is opened."""
     try:
         with np.load(source, allow_pickle=False) as archive:
             return {name.lower(): archive[name] for name in archive.files}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.errors import UsageError, shown
+from backtime.models.captioner_config import CaptionerConfig
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.forecast_config import ForecastConfig
 from backtime.models.piano_config import PianoConfig
@@ -194,6 +195,7 @@ NETWORKS: dict[str, type[Any]] = {
     EncoderDecoderConfig.network: EncoderDecoderConfig,
     RecommenderConfig.network: RecommenderConfig,
     SimilarityConfig.network: SimilarityConfig,
+    CaptionerConfig.network: CaptionerConfig,
 }
 
 

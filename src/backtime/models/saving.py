@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 import torch
 
 from backtime.models.aligned import LanguageModel
+from backtime.models.captioner import Captioner
+from backtime.models.captioner_config import CaptionerConfig
 from backtime.models.config import LanguageConfig
 from backtime.models.encoder_decoder import EncoderDecoder
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
@@ -39,6 +41,7 @@ MODULES: dict[str, type[Any]] = {  # each takes its own configuration
     EncoderDecoderConfig.network: EncoderDecoder,
     RecommenderConfig.network: Recommender,
     SimilarityConfig.network: Similarity,
+    CaptionerConfig.network: Captioner,
 }
 
 

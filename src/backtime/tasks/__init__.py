@@ -35,6 +35,7 @@ TASKS: dict[str, Entry] = {
     "forecast": Entry("forecast series of numbers", "backtime.tasks.forecast"),
     "recommend": Entry("recommend the next item of a session", "backtime.tasks.recommend"),
     "translate": Entry("translate texts", "backtime.tasks.translate"),
+    "caption": Entry("say in words what an image shows", "backtime.tasks.caption"),
     "transcribe": Entry("write down what is said", "backtime.tasks.transcribe"),
     "music": Entry("write music", "backtime.tasks.music"),
     "similar": Entry("tell how alike two texts are", "backtime.tasks.similar"),

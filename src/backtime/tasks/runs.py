@@ -32,7 +32,7 @@ from backtime.training.signals import StopSignals
 from backtime.version import __version__
 
 # Settings that are paths: kept as a resume finds them.
-FILES = ("train_file", "valid_file", "test_file", "target_file")
+FILES = ("train_file", "valid_file", "test_file", "target_file", "text_file")
 
 
 @dataclass(frozen=True)

@@ -50,16 +50,31 @@ def entity_scores(right: list[list[str]], found: list[list[str]]) -> dict[str, f
     return {name: float(getattr(library, f"{name}_score")(right, found, zero_division=0)) for name in names}
 
 
-def translation_scores(written: list[str], references: list[list[str]]) -> dict[str, float]:
+NGRAMS = 4  # words, of BLEU
+
+
+def translation_scores(
+    written: list[str], references: list[list[str]], ngrams: int = NGRAMS
+) -> dict[str, float]:
     """BLEU and chrF of a corpus, by sacrebleu, where each text may have several references.
 
     Texts are compared as they are, words with a space between them. Post, arXiv 1804.08771; Popovic 2015.
+    BLEU is the geometric mean over runs of 1 to ``ngrams`` words.
     """
     library = _library("sacrebleu")
     most = max(map(len, references))
     rows = [[own[n] if n < len(own) else None for own in references] for n in range(most)]
-    bleu = library.corpus_bleu(written, rows, tokenize="none", force=True)
+    measure = library.BLEU(tokenize="none", force=True, max_ngram_order=ngrams)
+    bleu = measure.corpus_score(written, rows)
     return {"bleu": float(bleu.score), "chrf": float(library.corpus_chrf(written, rows).score)}
+
+
+def ngrams_of(references: list[list[str]]) -> int:
+    """How long the runs of words of BLEU can be: 4, or the longest reference where all are shorter.
+
+    BLEU of texts of one word would be 0 otherwise, however right they are.
+    """
+    return min(NGRAMS, max(len(text.split()) for own in references for text in own) or 1)
 
 
 def transcript_scores(right: list[str], found: list[str]) -> dict[str, float]:

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backtime.data.batching.buckets import Buckets
-from backtime.data.batching.steps import LEVELS
-from backtime.data.lexicon import Lexicon, opened
+from backtime.data.lexicon import Lexicon
 from backtime.data.pairs import Pair, held_out, joined, read_pairs, split_text
+from backtime.data.written import Padded, Record, fingerprint, lexicon_of
 from backtime.errors import UsageError
-from backtime.fields import check, described
+from backtime.fields import described
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.file import ModelFile
-from backtime.runtime.translator import BEAM, Translator
+from backtime.runtime.translator import Translator
 from backtime.tasks import scores
 from backtime.tasks.base import Scores, TaskKind, Tell
-from backtime.tasks.network import LAYERS, RecurrentSettings
+from backtime.tasks.writing import NETWORK_FIELDS, Evaluation, WritingSettings, WritingTask, text_batch
 from backtime.training.metrics import Metric
-from backtime.training.settings import DATA, LENGTH, NETWORK, STEPS
-from backtime.training.task import Carried, Task
+from backtime.training.settings import DATA
 
 if TYPE_CHECKING:
-    import torch
-
-    from backtime.models.encoder_decoder import EncoderDecoder, PairBatch
-
-Numbers = NDArray[np.int64]
-NETWORK_FIELDS = (*LAYERS, "embedding_size", "attention")
-MEASURED_AT_ONCE = 64  # pairs
+    from backtime.models.writer import TextBatch, Writer
 
 EXAMPLES = """\
 examples:
@@ -45,58 +34,23 @@ examples:
 
 
 @dataclass(frozen=True)
-class TranslateSettings(RecurrentSettings):
+class TranslateSettings(WritingSettings):
     """A run that learns to translate."""
 
     target_file: str | None = described(
         None, "translations of the lines of DATA, where they are no tab-separated pairs", group=DATA
     )
-    level: str = described("word", "what a symbol is", group=DATA, choices=LEVELS)
-    min_count: int = described(2, "how often a symbol comes at least to be known", group=DATA, least=1)
-    longest: int = described(50, "symbols; pairs with a longer text are left out", group=DATA, least=1)
     validation_fraction: float = described(
         0.02, "share of the source texts, by their hash, to validate on", group=DATA, least=0, below=1
     )
-    cell: str = described("gru", "kind of recurrent layer", group=NETWORK, choices=("rnn", "gru", "lstm"))
-    hidden_size: int = described(256, "units a layer", group=NETWORK, least=1)
-    layers: int = described(1, "recurrent layers, one above the other", group=NETWORK, least=1)
-    embedding_size: int = described(128, "length of a symbol's vector", group=NETWORK, least=1)
-    attention: bool = described(False, "look at all of the source at each step", group=NETWORK)
-    dropout: float = described(
-        0.2, "share of units dropped: vectors, layers, output", group=NETWORK, least=0, below=1
-    )
-    teacher_forcing: float = described(
-        1.0, "share of right symbols that the writing is fed at the end; it falls from 1 epoch by epoch",
-        group=STEPS, least=0,
-    )  # fmt: skip
-    batch_size: int = described(64, "pairs side by side", group=STEPS, least=1)
-    epochs: int = described(10, "passes through the data", group=LENGTH, least=1)
-
-    def __post_init__(self) -> None:
-        """Check what means something only together."""
-        super().__post_init__()
-        if self.teacher_forcing > 1:
-            raise UsageError(f"--teacher-forcing is {self.teacher_forcing:g}; expected a share, 0 to 1")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How translations are written and measured."""
-
-    beam: int = described(BEAM, "texts written side by side", least=1)
-    most: int = described(0, "pairs that are translated; 0 is all", least=0)
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        check(self)
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Numbered pairs to train on and to validate on."""
 
-    training: list[tuple[Numbers, Numbers]]
-    held_out: list[tuple[Numbers, Numbers]]
+    training: list[Record]
+    held_out: list[Record]
     sources: Lexicon
     targets: Lexicon
     level: str
@@ -104,13 +58,7 @@ class Pairs:
     @property
     def fingerprint(self) -> str:
         """Of the numbers."""
-        found = hashlib.blake2b(digest_size=16)
-        for part in (self.training, self.held_out):
-            for own in part:
-                for side in own:
-                    found.update(np.array([len(side)]).tobytes() + side.tobytes())
-            found.update(b"end")
-        return found.hexdigest()
+        return fingerprint(self.training, self.held_out)
 
     @property
     def encoding(self) -> dict[str, Any]:
@@ -124,58 +72,18 @@ class Pairs:
         return f"{sizes}, {len(self.sources):,} and {len(self.targets):,} symbols"
 
 
-class TranslateTask(Task):
+class TranslateTask(WritingTask):
     """An encoder-decoder and its pairs, in batches whose sources are about as long as each other."""
 
-    metrics = (Metric("loss", "nats a symbol"),)
+    name = "translate"
 
-    def __init__(self, network: EncoderDecoder, data: Pairs, settings: TranslateSettings) -> None:
-        """Lay the batches out."""
-        self.network, self.data, self.settings = network, data, settings
-        lengths = [len(source) for source, _ in data.training]
-        self.buckets = Buckets(lengths, settings.batch_size, settings.seed)
-        self.steps_per_epoch = len(self.buckets)
+    def length(self, record: Record) -> int:
+        """The symbols of the source."""
+        return len(record[0])
 
-    @property
-    def model(self) -> EncoderDecoder:
-        """The encoder-decoder."""
-        return self.network
-
-    def loss(self, epoch: int, step: int, carried: Carried) -> tuple[torch.Tensor, Carried, int]:
-        """Mean loss of a batch of pairs, nats a symbol."""
-        chosen = [self.data.training[n] for n in self.buckets.batch(epoch, step)]
-        batch = batch_of(chosen, self.network)
-        if self.network.training:
-            batch = self._mixed(batch, epoch)
-        return self.network.loss(batch), None, int(batch.lengths.sum())
-
-    def _mixed(self, batch: PairBatch, epoch: int) -> PairBatch:
-        """Some inputs are what the network itself would have written: two passes, all steps at once.
-
-        Scheduled sampling (Bengio et al., arXiv 1506.03099), in parallel (Duckworth et al., 1906.04331).
-        """
-        import torch
-
-        done = epoch / max(1, self.settings.epochs - 1)
-        own = (1 - self.settings.teacher_forcing) * min(1.0, done)
-        if own <= 0:
-            return batch
-        guesses = self.network.guesses(batch)[:-1]
-        taken = torch.rand(guesses.shape, device=guesses.device) < own
-        later = torch.where(taken, guesses, batch.inputs[1:])
-        return batch._replace(inputs=torch.cat([batch.inputs[:1], later]))
-
-    def validate(self) -> dict[str, float]:
-        """The loss on the pairs that are held out, each step after the right ones."""
-        if not self.data.held_out:
-            return {}
-        return {"loss": measure(self.network, self.data.held_out)}
-
-    def save_model(self, path: Path) -> None:
-        """Write the model file."""
-        from backtime.models.saving import save_model
-
-        save_model(path, self.network, KIND.name, self.data.encoding)
+    def batch(self, records: list[Record]) -> TextBatch:
+        """Pairs as padded tensors where the network is."""
+        return batch_of(records, self.network)
 
 
 class TranslateKind(TaskKind):
@@ -225,9 +133,8 @@ class TranslateKind(TaskKind):
         from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
-        chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
         sizes: dict[str, Any] = {"sources": len(data.sources), "targets": len(data.targets)}
-        network = begun_from(start, EncoderDecoder(EncoderDecoderConfig(**chosen, **sizes)))
+        network = begun_from(start, EncoderDecoder(EncoderDecoderConfig(**settings.network(), **sizes)))
         return TranslateTask(on_device(network, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:
@@ -260,44 +167,9 @@ class TranslateKind(TaskKind):
 KIND = TranslateKind()
 
 
-def batch_of(pairs: list[tuple[Numbers, Numbers]], network: EncoderDecoder) -> PairBatch:
+def batch_of(pairs: list[Record], network: Writer) -> TextBatch:
     """Pairs as padded tensors where the network is."""
-    import torch
-
-    from backtime.models.encoder_decoder import PairBatch
-
-    device, end = network.head.weight.device, network.config.end
-    inputs = [np.concatenate([[end], target]) for _, target in pairs]
-    outputs = [np.concatenate([target, [end]]) for _, target in pairs]
-    columns = [_padded([source for source, _ in pairs]), _lengths([source for source, _ in pairs])]
-    columns += [_padded(inputs), _padded(outputs), _lengths(inputs)]
-    return PairBatch(*(torch.from_numpy(own).to(device) for own in columns))
-
-
-def measure(network: EncoderDecoder, pairs: list[tuple[Numbers, Numbers]]) -> float:
-    """Mean loss in nats a symbol, each step after the right ones."""
-    from backtime.training.devices import measuring
-
-    buckets = Buckets([len(source) for source, _ in pairs], MEASURED_AT_ONCE, shuffle=False)
-    total, count = 0.0, 0
-    with measuring(network):
-        for k in range(len(buckets)):
-            batch = batch_of([pairs[n] for n in buckets.batch(0, k)], network)
-            symbols = int(batch.lengths.sum())
-            total += network.loss(batch).item() * symbols
-            count += symbols
-    return total / count
-
-
-def _padded(rows: list[Numbers]) -> Numbers:
-    found = np.zeros((max(map(len, rows)), len(rows)), np.int64)
-    for n, row in enumerate(rows):
-        found[: len(row), n] = row
-    return found
-
-
-def _lengths(rows: list[Numbers]) -> Numbers:
-    return np.array([len(row) for row in rows], np.int64)
+    return text_batch(Padded.of([source for source, _ in pairs]), [target for _, target in pairs], network)
 
 
 def _longest(own: Pair, level: str) -> int:
@@ -305,13 +177,10 @@ def _longest(own: Pair, level: str) -> int:
 
 
 def _count(pairs: list[Pair], side: str, settings: TranslateSettings) -> Lexicon:
-    counts = Counter(symbol for own in pairs for symbol in split_text(getattr(own, side), settings.level))
-    return opened("symbol", counts, settings.min_count)
+    return lexicon_of((getattr(own, side) for own in pairs), settings.level, settings.min_count)
 
 
-def _numbered(
-    pairs: list[Pair], sources: Lexicon, targets: Lexicon, level: str
-) -> list[tuple[Numbers, Numbers]]:
+def _numbered(pairs: list[Pair], sources: Lexicon, targets: Lexicon, level: str) -> list[Record]:
     found = []
     for own in pairs:
         sides = split_text(own.source, level), split_text(own.target, level)
