@@ -171,7 +171,7 @@ WRONG = [
     ("a.csv", "text,label\na, \n", "a.csv line 2 has no label; expected one"),
     ("a.csv", b"text,label\n\xff,x\n", "a.csv line 2 is not UTF-8: byte 0xff"),
     ("a.jsonl", "{\n", 'a.jsonl line 1 is no JSON object .*like \'{"text": "play a song"'),
-    ("a.jsonl", JSON + "[]\n", "a.jsonl line 2 has no text in 'text'"),
+    ("a.jsonl", JSON + "[]\n", "a.jsonl line 2 is no JSON object; expected a text and its label"),
     ("a.jsonl", '{"text": "a", "label": []}\n', r"a.jsonl line 1 has the label \[\]"),
     ("a.csv", "label,a,b\nx,1,2\ny,1,nan\n", "a.csv line 3 step 2 is nan; expected finite numbers"),
     ("a.csv", "label,a,b\nx,1,2\ny,1,two\n", "a.csv line 3 step 2 is 'two'; expected a number"),

@@ -361,6 +361,17 @@ def test_a_configuration_of_before_has_neither(network: str) -> None:
         "transcriber": {"channels": 2, "characters": 2},
         "encoder-decoder": {"sources": 3, "targets": 3, "embedding_size": 2},
         "recommender": {"items": 3, "embedding_size": 2},
+        "regressor": {"channels": 2},
+        "similarity": {"symbols": 3, "embedding_size": 2},
+        "captioner": {
+            "targets": 3,
+            "embedding_size": 2,
+            "rows": 4,
+            "columns": 4,
+            "channels": 1,
+            "filters": 2,
+            "blocks": 1,
+        },
     }
     config = NETWORKS[network](**common, **sizes[network])
     value = config.to_json()

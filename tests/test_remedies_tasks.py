@@ -12,9 +12,9 @@ from backtime.cli.main import main
 from backtime.data.batching.buckets import pack
 from backtime.data.batching.words import word_batch
 from backtime.data.timeseries.windows import make_batch
-from backtime.models.encoder_decoder import PairBatch
 from backtime.models.file import read_model
 from backtime.models.saving import load_model
+from backtime.models.writer import TextBatch
 from backtime.tasks import runs
 from backtime.tasks.network import LAYERS
 from test_damaged_tasks import SAMPLES, Sample
@@ -23,7 +23,7 @@ EVERY = {
     **SAMPLES,
     "language": Sample("text.txt", lambda path: path.write_text("to be or not\n" * 40), "--seq-length 5"),
 }
-WITHOUT_OUTPUT_LAYERS = ("translate",)
+WITHOUT_OUTPUT_LAYERS = ("translate", "caption")
 SHORT = "--hidden-size 4 --layers 2 --batch-size 4 --max-steps 3 --validation-fraction 0.2 --quiet"
 
 
@@ -85,8 +85,8 @@ def numbers(task: str, own: Any, network: Any) -> tuple[Any, Any]:
     if task == "tag":
         words = [["the", "dog", "cat"], ["a", "tac"]]
         return own.scores(words)[0], network.scores(word_batch(words, own.words, own.characters))
-    if task == "classify":
-        packed = pack([random.integers(0, own.config.symbols, n) for n in (5, 3)])
+    if task in ("classify", "regress"):
+        packed = pack([random.integers(0, own.network.config.symbols, n) for n in (5, 3)])
         return own.scores(packed), network.scores(*map(torch.from_numpy, packed))
     if task == "forecast":
         frame = own.encoding.frame
@@ -102,9 +102,17 @@ def numbers(task: str, own: Any, network: Any) -> tuple[Any, Any]:
         return own.probabilities(items), z[-1].softmax(0)
     if task == "translate":
         read, state = own._read([1, 2, 1])
-        batch = [torch.tensor([[1], [2], [1]]), torch.tensor([3]), torch.tensor([[own.config.end]])]
-        logits = network.head.logits(network(_pairs_of(*batch)))
-        return own.step([own.config.end], state, read)[0], logits[0].log_softmax(1)
+        source = torch.tensor([[1], [2], [1]]), torch.tensor([3])
+        return own.step([own.config.end], state, read)[0], _first_symbol(network, source)
+    if task == "caption":
+        image = random.random((own.config.rows, own.config.columns, own.config.channels))
+        read, state = own.look(image)
+        scaled = ((image - own.scale.mean) / own.scale.deviation).astype(np.float32)
+        source = (torch.from_numpy(scaled.transpose(2, 0, 1))[None],)
+        return own.step([own.config.end], state, read)[0], _first_symbol(network, source)
+    if task == "similar":
+        packed = pack([random.integers(0, own.network.config.symbols, n) for n in (5, 3)])
+        return own.network.vectors(packed), network(*map(torch.from_numpy, packed))
     if task == "transcribe":
         features = random.standard_normal((6, own.config.channels)).astype(np.float32)
         x = (features - own.scale.mean) / own.scale.deviation
@@ -115,8 +123,12 @@ def numbers(task: str, own: Any, network: Any) -> tuple[Any, Any]:
     return own._read(frames), network(rows, torch.ones(6, dtype=torch.int64))
 
 
-def _pairs_of(sources: Any, lengths: Any, inputs: Any) -> Any:
-    return PairBatch(sources, lengths, inputs, inputs, torch.tensor([1]))
+def _first_symbol(network: Any, source: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """The log-probabilities (1, V + 1) of what is written first."""
+    begin = torch.tensor([[network.config.end]])
+    logits = network.head.logits(network(TextBatch(source, begin, begin, torch.tensor([1]))))
+    found: torch.Tensor = logits[0].log_softmax(1)
+    return found
 
 
 def test_a_model_is_the_same_without_pytorch(trained: tuple[str, Path]) -> None:

@@ -88,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
             torch.set_num_threads(args.threads)
         seen = [_look(path, args) for path in args.compare or [args.model]]
         reports = [own for own, _ in seen]
+        if args.compare:
+            _name(reports, args.compare)
         if args.json:
             found = [own.to_json() for own in reports]
             print(json.dumps(found if args.compare else found[0]))
@@ -105,9 +107,14 @@ def _look(path: Path, args: argparse.Namespace) -> tuple[Any, Extra | None]:
     look = _look_at_text if task_of(path) == "language" else _look_at_batch
     with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
         report, extra = look(path, args, Path(folder))
-    if args.compare:
-        report.name = str(path)
     return report, extra
+
+
+def _name(reports: list[Any], paths: list[Path]) -> None:
+    """By the ends of their paths, where these tell them apart: a picture has no room for more."""
+    names = [path.resolve().name for path in paths]
+    for report, path, name in zip(reports, paths, names, strict=True):
+        report.name = name if len(set(names)) > 1 else str(path)
 
 
 def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:

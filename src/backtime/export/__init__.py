@@ -30,7 +30,7 @@ class Format(NamedTuple):
     help: str
     ending: str
     module: str
-    beyond: tuple[str, ...] = ("output recurrence",)
+    beyond: tuple[str, ...] = ()
 
 
 FORMATS = {
@@ -40,8 +40,8 @@ FORMATS = {
         "backtime.export.onnx",
         ("output recurrence", "skip connections", "output layers"),
     ),
-    "c": Format("one C99 file and its header", ".c", "backtime.export.c_code"),
-    "torch": Format("state_dict of torch.nn layers", ".pt", "backtime.export.torch_state", ()),
+    "c": Format("one C99 file and its header", ".c", "backtime.export.c_code", ("output recurrence",)),
+    "torch": Format("state_dict of torch.nn layers", ".pt", "backtime.export.torch_state"),
     "keras": Format("weights in Keras's layout", ".npz", "backtime.export.keras_weights"),
     "rtneural": Format("JSON for RTNeural", ".json", "backtime.export.rtneural"),
 }
