@@ -5,6 +5,7 @@
 - ``flow``, ``flow_of``, ``Flow``  how the gradient of a model's loss travels, by layer and lag: docs/flow.md
 - ``judge``, ``Verdict``     what is wrong with it, in words, and what to try
 - ``lyapunov``, ``fixed_points``  of a layer's states
+- ``network_shape``          the shapes of networks as pictures: docs/network-shapes.md
 - ``text_report``, ``latex_document``, ``draw``, ``write_pictures``  a derivation to read and to look at
 """
 
@@ -15,6 +16,7 @@ from backtime.insight.derivation.derivation import Derivation
 from backtime.insight.derivation.question import paths
 from backtime.insight.drawing.latex import latex_document
 from backtime.insight.drawing.pictures import draw, write_pictures
+from backtime.insight.drawing.shapes import network_shape
 from backtime.insight.drawing.text import text_report
 from backtime.insight.unfolded.network import Network
 from backtime.insight.unfolded.network_files import read_network
@@ -39,6 +41,7 @@ __all__ = [
     "judge",
     "latex_document",
     "lyapunov",
+    "network_shape",
     "paths",
     "read_network",
     "text_report",
