@@ -30,8 +30,8 @@ def random_tensors(config: Any) -> dict[str, Any]:
     return {name: random.normal(0, 0.6, shape).astype(np.float32) for name, shape in config.shapes().items()}
 
 
-def text_model(folder: Path, cell: str = "lstm", layers: int = 1, embedding: int = 0) -> Path:
-    config = LanguageConfig(cell, 16, layers, len(LETTERS), embedding_size=embedding)
+def text_model(folder: Path, cell: str = "lstm", layers: int = 1, embedding: int = 0, **options: Any) -> Path:
+    config = LanguageConfig(cell, 16, layers, len(LETTERS), embedding_size=embedding, **options)
     encoding = {"vocabulary": Vocabulary("char", sorted(LETTERS)).to_json()}
     path = folder / f"text-{cell}.safetensors"
     write_model(path, ModelFile("language", config, encoding, random_tensors(config)))

@@ -424,3 +424,16 @@ def test_a_trained_model_predicts_alike_with_and_without_pytorch() -> None:
     first = np.sort(batch.base[0] + out[0, 0].numpy())[0, point]
     paths = own.network.forecast(rows)[0, 0, 0]
     assert paths[0] < first + 1e-6 and first - 1e-6 < paths[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"skip_connections": True, "hidden_dropout": 0.1}, "hidden_dropout with skip_connections"),
+        ({"output_recurrence": True, "hidden_dropout": 0.1}, "hidden_dropout with output_recurrence"),
+        ({"output_recurrence": True, "weight_dropout": 0.1}, "hidden_dropout with output_recurrence"),
+    ],
+)
+def test_dropout_that_a_network_has_no_place_for(options: dict[str, Any], line: str) -> None:
+    with pytest.raises(UsageError, match=line):
+        LanguageConfig("rnn", H, 1, V, **options)

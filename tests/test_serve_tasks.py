@@ -13,6 +13,7 @@ import backtime.tasks as tasks
 from backtime.cli.main import main
 from backtime.data.audio import Utterance
 from backtime.data.pianoroll import Roll
+from backtime.serve.records import INPUTS
 from serving import running
 
 SMALL = ["--max-steps", "1", "--hidden-size", "4", "--quiet", "--batch-size", "2"]
@@ -63,6 +64,35 @@ def transcribe(folder: Path) -> tuple[Path, list[str]]:
     return path, []
 
 
+def classify(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.csv"
+    path.write_text("label,1,2,3\n" + "".join(f"{'ab'[n % 2]},{n},{n % 3},1\n" for n in range(20)))
+    return path, ["--validation-fraction", "0"]
+
+
+def regress(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.csv"
+    path.write_text("target,1,2,3\n" + "".join(f"{n},{n},{n % 3},1\n" for n in range(20)))
+    return path, ["--validation-fraction", "0"]
+
+
+def similar(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.tsv"
+    path.write_text("".join(f"go on {n}\tcontinue {n}\n" for n in range(10)))
+    return path, ["--validation-fraction", "0"]
+
+
+def caption(folder: Path) -> tuple[Path, list[str]]:
+    path = folder / "a.npz"
+    images = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4)
+    np.savez(path, images=images, texts=np.array(["one two", "three"] * 4))
+    return path, ["--filters", "2", "--blocks", "1", "--min-count", "1", "--validation-fraction", "0"]
+
+
+def _arrays(records: list[Any]) -> Callable[[Any], list[Any]]:
+    return lambda _: [np.array(one, np.float64) for one in records]
+
+
 def _roll(predictor: Any) -> list[Any]:
     frames = np.zeros((3, 88), np.float32)
     frames[0, 39] = frames[2, 39] = frames[2, 43] = 1
@@ -81,6 +111,8 @@ def _table(predictor: Any) -> list[Any]:
 
 SAMPLES = [round(float(np.sin(n / 9)), 3) for n in range(4000)]
 ROWS = [{"date": day, "value": n % 5} for n, day in enumerate(SERIES)]
+STEPS = [[[1.0], [2.0], [3.5]], [[4.0]]]
+PIXELS = [[float(4 * r + c) for c in range(4)] for r in range(4)]
 Make = Callable[[Path], tuple[Path, list[str]]]
 CASES: list[tuple[Make, list[Any], Callable[[Any], list[Any]] | None, list[Any]]] = [
     (tag, ["the dog", ["a", "cat"]], lambda _: ["the dog", ["a", "cat"]], [3, [], [4], "", None]),
@@ -88,6 +120,15 @@ CASES: list[tuple[Make, list[Any], Callable[[Any], list[Any]] | None, list[Any]]
     (translate, ["the dog"], None, ["", 3, ["a"]]),
     (forecast, ROWS, _table, [3, {}, {"date": [], "value": 1}, {"date": "x\ny", "value": 1}, {"date": 1}]),
     (music, [[["C4"], [], [60, "E4"]]], _roll, ["x", [], [["H9"]], [[0]], [[True]], [[None]], [3]]),
+    (classify, STEPS, _arrays(STEPS), ["x", [], [1], [[1, 2]], [["a"]], [[None]]]),
+    (regress, STEPS, _arrays(STEPS), ["x", [], [[1, 2]], [[1e300]]]),
+    (similar, [["go on 1", "continue 1"]], None, ["go on", ["a"], ["a", 3], ["", "b"], [], None]),
+    (
+        caption,
+        [PIXELS],
+        _arrays([PIXELS]),
+        ["x", [], [[1, 2], [3]], [[1, 2], [3, 4]], [["a"]], None, [[None]]],
+    ),
     (transcribe, [SAMPLES], _sound, ["x", [], [2], ["a"], [None], [1e300]]),
 ]
 
@@ -109,3 +150,7 @@ def test_records(
             found = httpx.post(address, json={"records": [record]}, timeout=30)
             assert found.status_code == 400, (record, found.text)
         assert httpx.post(f"{server.url}/v1/models/run/stream", json={}).status_code == 404
+
+
+def test_every_task_has_its_records() -> None:
+    assert set(INPUTS) == set(tasks.TASKS)

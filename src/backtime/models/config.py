@@ -172,9 +172,7 @@ def _check_noise(config: LanguageConfig) -> None:
     if config.skip_connections and config.hidden_dropout is not None:
         raise UsageError("hidden_dropout with skip_connections; expected dropout, or no skip connections")
     if config.output_recurrence and (config.weight_dropout or config.hidden_dropout is not None):
-        raise UsageError(
-            "weight_dropout or hidden_dropout where the output recurs; expected layers with a state"
-        )
+        raise UsageError("weight_dropout or hidden_dropout with output_recurrence; expected layers")
 
 
 def _share(name: str, value: object, optional: bool) -> None:

@@ -59,8 +59,34 @@ def _items(predictor: Predictor, records: list[Any]) -> list[Any]:
 def _examples(predictor: Any, records: list[Any]) -> list[Any]:
     if predictor.encoder.symbols is not None:
         return _texts(predictor, records)
-    width = predictor.config.channels
+    width = predictor.network.config.channels
     return [_matrix(one, n, width) for n, one in enumerate(records, 1)]
+
+
+def _pairs(predictor: Predictor, records: list[Any]) -> list[Any]:
+    for n, one in enumerate(records, 1):
+        if not isinstance(one, list) or len(one) != 2 or not all(isinstance(w, str) and w for w in one):
+            raise _bad(n, one, "a list of two texts")
+    return records
+
+
+def _images(predictor: Predictor, records: list[Any]) -> list[Any]:
+    return [_image(one, n) for n, one in enumerate(records, 1)]
+
+
+def _image(value: Any, number: int) -> Any:
+    try:
+        found = np.array(value)
+    except ValueError:  # rows of several lengths
+        found = np.array(None)
+    if (
+        found.dtype.kind not in "iuf"
+        or found.ndim not in (2, 3)
+        or not found.size
+        or not (abs(found) < 1e30).all()
+    ):
+        raise _bad(number, value, "a list of rows, each a list of numbers, or with colors of lists of three")
+    return found
 
 
 def _matrix(value: Any, number: int, width: int) -> Any:
@@ -149,26 +175,27 @@ def _bad(number: int, value: Any, wanted: str) -> UsageError:
 
 
 TEXTS = Input("texts", _texts, (".txt",))
+EXAMPLES = Input("texts, or lists of steps", _examples, (".txt", *TABLES, ".jsonl", ".ts", *PICTURES))
 INPUTS: dict[str, Input] = {
     "language": TEXTS,
     "translate": TEXTS,
     "tag": Input("texts, or lists of words", _lists_of_words, (".txt", ".conllu", ".conll")),
-    "classify": Input("texts, or lists of steps", _examples, (".txt", *TABLES, ".jsonl", ".ts", *PICTURES)),
+    "classify": EXAMPLES,
+    "regress": EXAMPLES,
+    "similar": Input("lists of two texts", _pairs, (".tsv",)),
     "recommend": Input("lists of items", _items, TABLES),
     "forecast": Input("rows of the table, as objects", _rows, TABLES),
     "music": Input("lists of frames, each a list of notes", _rolls, (".mid", ".midi")),
     "transcribe": Input("lists of samples", _sounds, (".wav",)),
-    "caption": Input("none: send a picture", lambda *_: _no_json(), PICTURES),
+    "caption": Input("lists of rows, each a list of numbers", _images, PICTURES),
 }
 
 
-def _no_json() -> list[Any]:
-    raise UsageError("this task takes no records in JSON; expected a file")
-
-
 def input_of(task: str) -> Input:
-    """The task's; that of texts for one that nobody has named here."""
-    return INPUTS.get(task, TEXTS)
+    """The task's; raises ``UsageError`` for one that has no line in ``INPUTS``."""
+    if task not in INPUTS:
+        raise UsageError(f"models for the task {task} cannot be served; expected {', '.join(INPUTS)}")
+    return INPUTS[task]
 
 
 def predict_file(predictor: Predictor, name: str, data: bytes) -> list[Row]:
@@ -189,9 +216,8 @@ def read_file(predictor: Predictor, name: str, data: bytes, use: Callable[[Itera
             raise UsageError(str(error).replace(str(path), name)) from error
 
 
-def check_name(name: str, task: str) -> None:
+def check_name(name: str, endings: tuple[str, ...]) -> None:
     """Raise ``UsageError`` unless files of that ending are read."""
-    endings = input_of(task).endings
     if Path(name).suffix.lower() not in endings or not name.isprintable() or len(name) > 200:
         raise UsageError(
             f"the file is named {shown(name)}; expected a name that ends in {', '.join(endings)}"

@@ -32,24 +32,25 @@ class Served:
     def __init__(self, name: str, task: str, predictor: Predictor, worker: Worker) -> None:
         """Ready to predict."""
         self.name, self.task, self.predictor, self.worker = name, task, predictor, worker
+        self.input = input_of(task)
 
     def about(self) -> dict[str, Any]:
         """What clients are told of it."""
-        own = input_of(self.task)
-        return {"name": self.name, "task": self.task, "records": own.words, "files": list(own.endings)}
+        records, files = self.input.words, list(self.input.endings)
+        return {"name": self.name, "task": self.task, "records": records, "files": files}
 
     async def predict(self, records: list[Any]) -> list[Row]:
         """A row for each record, or more; raises ``UsageError``."""
 
         def run() -> list[Row]:
-            return list(self.predictor.predict(input_of(self.task).make(self.predictor, records)))
+            return list(self.predictor.predict(self.input.make(self.predictor, records)))
 
         found: list[Row] = await self.worker.run(run)
         return found
 
     async def predict_file(self, name: str, data: bytes) -> list[Row]:
         """The same of a file's records."""
-        check_name(name, self.task)
+        check_name(name, self.input.endings)
         found: list[Row] = await self.worker.run(lambda: predict_file(self.predictor, name, data))
         return found
 
@@ -86,9 +87,7 @@ class ServedText(Served):
     async def predict(self, records: list[Any]) -> list[Row]:
         """Each line is scored beside the others, and beside all else that the model is asked."""
         self._check_place(len(records))
-        scores = [
-            LineScore(self.model.vocabulary, text) for text in input_of(self.task).make(self.model, records)
-        ]
+        scores = [LineScore(self.model.vocabulary, text) for text in self.input.make(self.model, records)]
         if sum(len(score.symbols) for score in scores) > self.settings.most_symbols:
             raise Refusal(413, f"records have more than {self.settings.most_symbols:,} symbols; send fewer")
         rows = [self.batcher.pool.take() for _ in scores]

@@ -141,12 +141,10 @@ class CaptionKind(TaskKind):
     def build(self, data: Captions, settings: CaptionSettings, start: ModelFile | None) -> CaptionTask:
         """The captioner that the settings ask for."""
         from backtime.models.captioner import Captioner as Network
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
-        network = Network(config_of(data.encoding, settings))
-        if start:
-            network.load_state_dict(build_model(start).state_dict())
+        network = begun_from(start, Network(config_of(data.encoding, settings)))
         return CaptionTask(on_device(network, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:

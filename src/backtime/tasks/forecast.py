@@ -259,16 +259,14 @@ class ForecastKind(TaskKind):
     def build(self, data: Panel, settings: ForecastSettings, start: ModelFile | None) -> ForecastTask:
         """The forecaster that the settings ask for."""
         from backtime.models.forecaster import Forecaster
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
         check_start(settings, start)
         config = _config(data.coding, settings)
-        model = Forecaster(config)
-        if start:
-            if cast(ForecastConfig, start.config).quantiles != config.quantiles:
-                raise UsageError(f"--loss {settings.loss} conflicts with the quantiles of --init-from")
-            model.load_state_dict(build_model(start).state_dict())
+        if start and cast(ForecastConfig, start.config).quantiles != config.quantiles:
+            raise UsageError(f"--loss {settings.loss} conflicts with the quantiles of --init-from")
+        model = begun_from(start, Forecaster(config))
         return ForecastTask(on_device(model, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:

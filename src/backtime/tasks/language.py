@@ -136,6 +136,12 @@ examples:
   backtime train --resume runs/book-gru-1 --epochs 30"""
 
 
+def _once(where: str) -> Any:
+    """A kind of dropout with one mask for all steps, as AWD-LSTM has it."""
+    words = f"{where}, one mask for all time steps (default: --dropout)"
+    return described(None, words, group=NETWORK, least=0, below=1)
+
+
 @dataclass(frozen=True)
 class LanguageSettings(RecurrentSettings):
     """A run that learns a text."""
@@ -168,27 +174,9 @@ class LanguageSettings(RecurrentSettings):
     embedding_dropout: float = described(
         0.0, "share of symbols whose vectors are zero for a step of training", group=NETWORK, least=0, below=1
     )
-    input_dropout: float | None = described(
-        None,
-        "of an embedding, one mask for all time steps (default: --dropout)",
-        group=NETWORK,
-        least=0,
-        below=1,
-    )
-    hidden_dropout: float | None = described(
-        None,
-        "between layers, one mask for all time steps (default: --dropout)",
-        group=NETWORK,
-        least=0,
-        below=1,
-    )
-    output_dropout: float | None = described(
-        None,
-        "before the output, one mask for all time steps (default: --dropout)",
-        group=NETWORK,
-        least=0,
-        below=1,
-    )
+    input_dropout: float | None = _once("of an embedding")
+    hidden_dropout: float | None = _once("between layers")
+    output_dropout: float | None = _once("before the output")
     weight_dropout: float = described(
         0.0,
         "share of recurrent weights that are zero for a step of training",
@@ -381,13 +369,11 @@ class LanguageKind(TaskKind):
     def build(self, data: Text, settings: LanguageSettings, start: ModelFile | None) -> LanguageTask:
         """The language model that the settings ask for."""
         from backtime.models.aligned import LanguageModel
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
         check_start(settings, start)
-        model = LanguageModel(_config(settings, len(data.vocabulary)))
-        if start:
-            model.load_state_dict(build_model(start).state_dict())
+        model = begun_from(start, LanguageModel(_config(settings, len(data.vocabulary))))
         return LanguageTask(on_device(model, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:

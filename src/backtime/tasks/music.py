@@ -186,13 +186,11 @@ class MusicKind(TaskKind):
     def build(self, data: Pieces, settings: MusicSettings, start: ModelFile | None) -> MusicTask:
         """The network that the settings ask for."""
         from backtime.models.piano import Piano
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.training.devices import on_device
 
         chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
-        model = Piano(PianoConfig(keys=KEYS, **chosen))
-        if start:
-            model.load_state_dict(build_model(start).state_dict())
+        model = begun_from(start, Piano(PianoConfig(keys=KEYS, **chosen)))
         return MusicTask(on_device(model, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:

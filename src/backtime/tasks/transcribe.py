@@ -157,16 +157,14 @@ class TranscribeKind(TaskKind):
         self, data: Utterances, settings: TranscribeSettings, start: ModelFile | None
     ) -> TranscribeTask:
         """The transcriber that the settings ask for."""
-        from backtime.models.saving import build_model
+        from backtime.models.saving import begun_from
         from backtime.models.transcriber import Transcriber as Network
         from backtime.training.devices import on_device
 
         chosen = {name: getattr(settings, name) for name in (*NETWORK_FIELDS, "dropout")}
         sizes: dict[str, Any] = {"channels": MELS * settings.stack}
         sizes["characters"] = len(Lexicon.from_json(data.encoding["characters"]))
-        network = Network(TranscriberConfig(**chosen, **sizes))
-        if start:
-            network.load_state_dict(build_model(start).state_dict())
+        network = begun_from(start, Network(TranscriberConfig(**chosen, **sizes)))
         return TranscribeTask(on_device(network, settings.device), data, settings)
 
     def fixed_by(self, start: ModelFile) -> dict[str, Any]:
