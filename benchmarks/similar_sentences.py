@@ -29,8 +29,8 @@ from backtime.data.pair_parts import draw_held_out
 from backtime.data.scored_pairs import ScoredPair, read_scored
 from backtime.data.similar import Related
 from backtime.nn.accelerate import restore
-from backtime.tasks.retrieval import ranks, recall
 from backtime.tasks.similar import KIND
+from backtime.tasks.similar.retrieval import ranks, recall
 
 TEST, SEED = 0.15, 0  # the share of the pairs to test on, and of its hash
 COMMAND = (

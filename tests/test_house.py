@@ -183,14 +183,18 @@ def test_the_front_door_is_watched(source: str) -> None:
 
 
 def tasks_named(module: str, known: dict[str, str]) -> list[str]:
-    """The tasks' own modules that a module imports; each is its own, and the table finds it by name.
+    """The modules of other tasks that a module imports: each task is its own, and the table finds it by name.
 
     An estimator is the face of one task in Python, as its page is in words: it may name it.
     """
     if room_of(module) == "estimators":
         return []
-    own = {entry.module for entry in TASKS.values()} - {module}
-    return [name for name in imported(known[module], known) if name in own]
+    others = [entry.module for entry in TASKS.values() if not is_in(module, entry.module)]
+    return [name for name in imported(known[module], known) if any(is_in(name, task) for task in others)]
+
+
+def is_in(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -201,6 +205,13 @@ def test_no_module_knows_a_task(module: str) -> None:
 def test_a_module_that_knows_a_task_is_seen() -> None:
     source = "def f():\n    from backtime.tasks.language import KIND"
     assert tasks_named("backtime.cli.x", MODULES | {"backtime.cli.x": source}) == ["backtime.tasks.language"]
+    inside = "from backtime.tasks.tag.measuring import measure"
+    for module, found in {
+        "backtime.tasks.shared.x": ["backtime.tasks.tag.measuring"],
+        "backtime.tasks.language.x": ["backtime.tasks.tag.measuring"],
+        "backtime.tasks.tag.x": [],
+    }.items():
+        assert tasks_named(module, MODULES | {module: inside}) == found
 
 
 TORCH_FREE = (

@@ -21,7 +21,8 @@ from backtime.models.file import read_model
 from backtime.models.piano import Piano
 from backtime.models.piano_config import PianoConfig
 from backtime.tasks import runs
-from backtime.tasks.music import cut, frame_losses, measure
+from backtime.tasks.music.data import cut
+from backtime.tasks.music.measuring import frame_losses, measure
 
 mido = pytest.importorskip("mido")
 scipy_io = pytest.importorskip("scipy.io")

@@ -16,7 +16,7 @@ from backtime.models.file import read_model
 from backtime.models.saving import load_model
 from backtime.models.writer import TextBatch
 from backtime.tasks import runs
-from backtime.tasks.network import LAYERS
+from backtime.tasks.shared.settings import LAYERS
 from test_damaged_tasks import SAMPLES, Sample
 
 EVERY = {

@@ -20,9 +20,10 @@ from backtime.models.captioner import CaptionerConfig
 from backtime.models.file import ModelFile
 from backtime.models.saving import load_model
 from backtime.runtime.captioner import Captioner
-from backtime.tasks import scores
-from backtime.tasks.caption import KIND, CaptionSettings, batch_of
-from backtime.tasks.writing import text_batch
+from backtime.tasks.caption import KIND, CaptionSettings
+from backtime.tasks.caption.task import batch_of
+from backtime.tasks.shared import scores
+from backtime.tasks.shared.writing import text_batch
 
 NAMES = ["zero", "one", "two", "three"]
 GLYPHS = ["###|#.#|#.#|#.#|###", ".#.|.#.|.#.|.#.|.#.", "###|..#|###|#..|###", "###|..#|.##|..#|###"]

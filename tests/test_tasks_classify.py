@@ -19,8 +19,9 @@ from backtime.cli.main import main
 from backtime.data.classes import draw_held_out
 from backtime.errors import UsageError
 from backtime.models.file import read_model
-from backtime.tasks import runs, scores
-from backtime.tasks.classify import ClassifyKind
+from backtime.tasks import runs
+from backtime.tasks.classify.kind import ClassifyKind
+from backtime.tasks.shared import scores
 
 SMALL = ["--hidden-size", 12, "--batch-size", 16, "--log-every", 5, "--validate-every", 9, "--dropout", 0]
 

@@ -18,8 +18,9 @@ from backtime.data.labelled import Reading, read_labelled
 from backtime.data.numbered import number_of
 from backtime.models.file import read_model
 from backtime.models.saving import load_model
-from backtime.tasks import runs, scores
-from backtime.tasks.regress import RegressKind
+from backtime.tasks import runs
+from backtime.tasks.regress.kind import RegressKind
+from backtime.tasks.shared import scores
 
 SMALL = ["--hidden-size", 16, "--batch-size", 16, "--log-every", 5, "--dropout", 0, "--threads", 1]
 

@@ -25,9 +25,12 @@ from backtime.models.file import ModelFile, read_model
 from backtime.models.saving import load_model
 from backtime.models.similarity import Similarity, SimilarityConfig, in_batch_loss
 from backtime.runtime import similarity as runtime
-from backtime.tasks import retrieval, runs, scores
-from backtime.tasks.retrieval import ranks, recall
-from backtime.tasks.similar import SimilarKind, measure
+from backtime.tasks import runs
+from backtime.tasks.shared import scores
+from backtime.tasks.similar import retrieval
+from backtime.tasks.similar.kind import SimilarKind
+from backtime.tasks.similar.measuring import measure
+from backtime.tasks.similar.retrieval import ranks, recall
 
 SMALL = ["--task", "similar", "--hidden-size", 12, "--embedding-size", 12, "--batch-size", 16]
 SMALL += ["--dropout", 0, "--word-dropout", 0, "--lr", 0.01, "--log-every", 5]

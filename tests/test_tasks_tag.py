@@ -17,8 +17,10 @@ from backtime import tasks
 from backtime.cli.main import main
 from backtime.data.columns import read_tagged
 from backtime.models.file import read_model
-from backtime.tasks import runs, scores
-from backtime.tasks.tag import TagKind, TagSettings
+from backtime.tasks import runs
+from backtime.tasks.shared import scores
+from backtime.tasks.tag import TagSettings
+from backtime.tasks.tag.kind import TagKind
 
 SMALL = ["--hidden-size", 12, "--word-size", 8, "--character-size", 6, "--spelling-size", 5]
 SMALL += ["--batch-size", 8, "--log-every", 5, "--validate-every", 9, "--dropout", 0.1]

@@ -14,7 +14,7 @@ from backtime.data.pairs import held_out
 from backtime.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from backtime.models.saving import load_model
 from backtime.runtime.translator import Translator
-from backtime.tasks.translate import batch_of
+from backtime.tasks.translate.task import batch_of
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
 SMALL = [

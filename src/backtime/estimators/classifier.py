@@ -8,15 +8,13 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 
-from backtime.data.batching.steps import Encoder
-from backtime.data.classes import Examples, Labelled, encoding_of
 from backtime.data.examples import Example
 from backtime.data.lexicon import Lexicon
 from backtime.errors import UsageError
 from backtime.estimators.examples import ExampleEstimator
 from backtime.models.file import ModelFile
 from backtime.tasks.classify import KIND
-from backtime.tasks.examples import ExampleSettings
+from backtime.tasks.shared.examples import ExampleSettings
 
 
 class SequenceClassifier(ClassifierMixin, ExampleEstimator):  # type: ignore[misc]
@@ -85,19 +83,7 @@ class SequenceClassifier(ClassifierMixin, ExampleEstimator):  # type: ignore[mis
         names = [str(n) for n in np.searchsorted(self.classes_, labels)]
         return self._train(contents, names, start, epochs, drawn=names)
 
-    def _data(
-        self,
-        training: list[Example],
-        held_out: list[Example],
-        settings: ExampleSettings,
-        encoding: dict[str, Any] | None,
-    ) -> Labelled:
-        if encoding is None:
-            every = [str(n) for n in range(len(self.classes_))]
-            found = encoding_of(
-                training, settings.reading(), settings.min_count, settings.scale == "standard"
-            )
-            encoding = found | {"labels": Lexicon("label", every).to_json()}
-        encoder, lexicon = Encoder.from_json(encoding), Lexicon.from_json(encoding["labels"])
-        own, others = (Examples.of(part, encoder, lexicon) for part in (training, held_out))
-        return Labelled(own, others, encoder, encoding)
+    def _encoding(self, training: list[Example], settings: ExampleSettings) -> dict[str, Any]:
+        """With all classes, also those that the data of this call lack."""
+        every = Lexicon("label", [str(n) for n in range(len(self.classes_))])
+        return super()._encoding(training, settings) | {"labels": every.to_json()}

@@ -8,14 +8,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from backtime.data.batching.buckets import Buckets
-from backtime.data.classes import Answered, draw_held_out, parted
+from backtime.data.classes import draw_held_out, parted
 from backtime.data.examples import Example
 from backtime.estimators.sequences import is_panel, is_table, is_texts, steps_of, texts_of
 from backtime.estimators.training import fitted, seed_of, settings_of
 from backtime.models.file import ModelFile
 from backtime.runtime.example_reader import ExampleReader
-from backtime.tasks.base import TaskKind
-from backtime.tasks.examples import ExampleSettings
+from backtime.tasks.shared.example_kind import ExampleKind
+from backtime.tasks.shared.examples import ExampleSettings
 
 AT_ONCE = 256  # sequences, when predicting
 NO_TARGET = "no_validation"  # as scikit-learn's ``validate_data`` says that there is no y
@@ -30,7 +30,7 @@ class ExampleEstimator(BaseEstimator):  # type: ignore[misc]
     ``options`` takes the others by name.
     """
 
-    kind: ClassVar[TaskKind]
+    kind: ClassVar[ExampleKind]
     numbers: ClassVar[bool]  # whether y is numbers
 
     def __init__(
@@ -92,19 +92,15 @@ class ExampleEstimator(BaseEstimator):  # type: ignore[misc]
             for n, (own, answer) in enumerate(zip(contents, answers, strict=True))
         ]
         held_out = draw_held_out(drawn, settings.validation_fraction, settings.seed)
-        data = self._data(*parted(examples, held_out), settings, start.encoding if start else None)
+        parts = parted(examples, held_out)
+        encoding = start.encoding if start else self._encoding(parts[0], settings)
+        data = self.kind.numbered(parts, encoding)
         self.model_ = fitted(self.kind, settings, lambda place: data, start, self.verbose)
         return self
 
-    def _data(
-        self,
-        training: list[Example],
-        held_out: list[Example],
-        settings: ExampleSettings,
-        encoding: dict[str, Any] | None,
-    ) -> Answered:
-        """Both parts as numbers, by an encoding or, with None, by that of the training part."""
-        raise NotImplementedError
+    def _encoding(self, training: list[Example], settings: ExampleSettings) -> dict[str, Any]:
+        """How sequences and what is right of them become numbers, by the training part."""
+        return self.kind.encoding(training, settings)
 
     def _settings(self, epochs: int) -> ExampleSettings:
         seed, defaults = seed_of(self.random_state), {"word_dropout": 0.0}

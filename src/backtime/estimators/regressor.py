@@ -7,13 +7,9 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from backtime.data.batching.steps import Encoder, Scale
-from backtime.data.classes import input_encoding
-from backtime.data.examples import Example
-from backtime.data.numbered import Numbered, scaled, target_scale
+from backtime.data.batching.steps import Scale
 from backtime.estimators.examples import ExampleEstimator
 from backtime.models.file import ModelFile
-from backtime.tasks.examples import ExampleSettings
 from backtime.tasks.regress import KIND
 
 
@@ -62,18 +58,3 @@ class SequenceRegressor(RegressorMixin, ExampleEstimator):  # type: ignore[misc]
     ) -> Self:
         answers = [repr(own) for own in targets.tolist()]
         return self._train(contents, answers, start, epochs, drawn=[""] * len(answers))
-
-    def _data(
-        self,
-        training: list[Example],
-        held_out: list[Example],
-        settings: ExampleSettings,
-        encoding: dict[str, Any] | None,
-    ) -> Numbered:
-        if encoding is None:
-            standard = settings.scale == "standard"
-            encoding = input_encoding(training, settings.reading(), settings.min_count, standard)
-            encoding |= {"target": target_scale(training)}
-        encoder, scale = Encoder.from_json(encoding), Scale.from_json(encoding["target"])
-        own, others = (scaled(part, encoder, scale) for part in (training, held_out))
-        return Numbered(own, others, encoder, encoding)

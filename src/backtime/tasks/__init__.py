@@ -1,7 +1,14 @@
-"""The tasks: what a model is trained for. One file each, and one line in ``TASKS``.
+"""The tasks: what a model is trained for. A package each, and one line in ``TASKS``.
 
-``base`` says what a task is; ``runs``, ``summary`` and ``evaluation`` are the machinery that all of them
-share. Nothing here needs PyTorch before a model is trained or evaluated.
+- ``base``      what a task is to the rest of the house
+- ``language tag classify ...``  the tasks. In each: ``settings`` (its options), ``data`` (its files as
+  numbers, where that is not in ``backtime.data``), ``task`` (what the trainer asks for), ``measuring`` (how
+  good a model is), ``kind`` (what the command line asks for)
+- ``shared``    what several tasks have alike
+- ``runs``, ``evaluation``, ``looking``  ``backtime train``, ``evaluate`` and ``flow``, for every task;
+  ``running`` has the parts of ``runs``
+
+Nothing here needs PyTorch before a model is trained or evaluated.
 
 >>> from backtime import tasks
 >>> model = tasks.load("runs/book-lstm-1")
@@ -21,7 +28,7 @@ __all__ = ["DEFAULT", "TASKS", "Entry", "TaskKind", "find", "load"]
 
 
 class Entry(NamedTuple):
-    """A line of the table: what the task does, and the module that has its ``KIND``."""
+    """A line of the table: what the task does, and the module or package that has its ``KIND``."""
 
     help: str
     module: str

@@ -1,16 +1,18 @@
 """What a task is to the rest of the house. docs/adding-a-task.md has an example from start to end.
 
-A task's file is read for its options and for prediction without PyTorch: what needs PyTorch is imported in
+A task's package is read for its options and for prediction without PyTorch: what needs PyTorch is imported in
 the functions that do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from backtime.errors import UsageError
+from backtime.fields import check
 from backtime.models.file import ModelFile
 from backtime.runtime.predictor import Predictor
 from backtime.training.metrics import Metric
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]  # shows the user a line
 Scores = dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that a task adds to a verb: ``described`` fields, checked when they are made."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        check(self)
 
 
 class Data(Protocol):
@@ -41,7 +52,7 @@ class Data(Protocol):
 
 class TaskKind(Protocol):
     """A task: its options, its data, its model, and what people are told. A class that names it as its base
-    inherits the defaults; the task's file has an instance of it, ``KIND``.
+    inherits the defaults; the task's package has an instance of it, ``KIND``.
     """
 
     name: ClassVar[str]

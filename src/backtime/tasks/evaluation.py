@@ -11,7 +11,7 @@ from backtime.errors import UsageError
 from backtime.models.file import read_model
 from backtime.tasks import find
 from backtime.tasks.base import Scores
-from backtime.tasks.same_data import spooled
+from backtime.tasks.running.same_data import spooled
 
 
 def evaluate(model: Path, data: Path, threads: int | None = None, **options: Any) -> Scores:

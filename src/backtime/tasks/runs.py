@@ -4,9 +4,7 @@ import dataclasses
 import random
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +16,11 @@ from backtime.models.file import ModelFile, read_model
 from backtime.models.initial import initialise
 from backtime.tasks import DEFAULT, find
 from backtime.tasks.base import Data, Scores, TaskKind
-from backtime.tasks.network import RecurrentSettings
-from backtime.tasks.same_data import STDIN, same_data, spooled
-from backtime.tasks.summary import print_summary
-from backtime.tasks.together import placed, placed_again
+from backtime.tasks.running.request import Request, claim_folder, full_name, settings_of, start_of
+from backtime.tasks.running.same_data import same_data, spooled
+from backtime.tasks.running.summary import print_summary
+from backtime.tasks.running.together import placed, placed_again
+from backtime.tasks.shared.settings import RecurrentSettings
 from backtime.training import distributed, loop, saving
 from backtime.training.curves import draw_curves
 from backtime.training.progress import Progress, choose_progress
@@ -31,22 +30,7 @@ from backtime.training.settings import Settings
 from backtime.training.signals import StopSignals
 from backtime.version import __version__
 
-# Settings that are paths: kept as a resume finds them.
-FILES = ("train_file", "valid_file", "test_file", "target_file", "text_file")
-
-
-@dataclass(frozen=True)
-class Request:
-    """The command line: ``given`` are the settings named there, ``preset`` those they override."""
-
-    task: str | None = None  # None: the default one, or in a resume the run's
-    data: Path | None = None  # None: the task's default, or in a resume the run's
-    given: dict[str, Any] = field(default_factory=dict)
-    preset: dict[str, Any] = field(default_factory=dict)
-    out: Path | None = None
-    init_from: Path | None = None
-    quiet: bool = False
-    as_json: bool = False
+__all__ = ["Request", "make_run", "resume", "train"]
 
 
 def train(request: Request) -> int:
@@ -65,9 +49,9 @@ def _train(request: Request) -> int:
     kind = find(request.task or DEFAULT)
     if not kind.default_data:
         kind.required(request.data)
-    start = _start(kind, request)
-    settings = _settings(kind, request, start)
-    with StopSignals() as signals, closing(_claim(kind, request, settings)) as folder:
+    start = start_of(kind, request)
+    settings = settings_of(kind, request, start)
+    with StopSignals() as signals, closing(claim_folder(kind, request, settings)) as folder:
         try:
             signals.release()
             run = _begin(kind, request, settings, folder, start, signals)
@@ -134,39 +118,6 @@ def make_run(
     return Run(task, settings, folder, progress, signals)
 
 
-def _start(kind: TaskKind, request: Request) -> ModelFile | None:
-    if request.init_from is None:
-        return None
-    start = read_model(request.init_from)
-    if start.task != kind.name:
-        raise UsageError(f"--init-from {request.init_from} is of the task {start.task}, not {kind.name}")
-    return start
-
-
-def _settings(kind: TaskKind, request: Request, start: ModelFile | None) -> Settings:
-    """Preset, then what was given; the network of ``--init-from`` is fixed."""
-    fixed = kind.fixed_by(start) if start else {}
-    for name, value in request.given.items():
-        if name in fixed and value != fixed[name]:
-            raise UsageError(
-                f"{flag(name)} {value} conflicts with {fixed[name]} of --init-from {request.init_from}"
-            )
-    files = {
-        name: str(Path(value).resolve()) for name, value in request.given.items() if name in FILES and value
-    }
-    return kind.settings(**{**request.preset, **request.given, **fixed, **files})
-
-
-def _claim(kind: TaskKind, request: Request, settings: Settings) -> RunFolder:
-    if request.out:
-        return RunFolder.create(request.out)
-    named = request.data or request.given.get("train_file")
-    name = Path(named).resolve().stem if named else kind.default_data
-    if request.data == STDIN:
-        name = "stdin"
-    return RunFolder.create_next(Path("runs"), f"{'-'.join(name.split())}-{settings.label}")
-
-
 def _begin(
     kind: TaskKind,
     request: Request,
@@ -187,11 +138,11 @@ def _begin(
         {
             "backtime": __version__,
             "task": kind.name,
-            "data": _full_name(request.data),
+            "data": full_name(request.data),
             "about": data.describe(),
             "fingerprint": data.fingerprint,
             "encoding": list(data.encoding),
-            "init_from": _full_name(request.init_from),
+            "init_from": full_name(request.init_from),
             "settings": settings.to_json(),
         }
     )
@@ -200,11 +151,6 @@ def _begin(
         f"{sum(p.numel() for p in run.model.parameters()):,} weights, in {folder.path}"
     )
     return run
-
-
-def _full_name(path: Path | None) -> str | None:
-    """As a resume from anywhere finds it."""
-    return str(path if path == STDIN else path.resolve()) if path else None
 
 
 def _finish(kind: TaskKind, run: Run, request: Request) -> int:
