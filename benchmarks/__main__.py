@@ -16,6 +16,7 @@ ALL = (
     "growth",
     "step_memory",
     "training_jobs",
+    "tasks",
     "sampling",
     "quality",
     "memory",
