@@ -38,7 +38,7 @@ FLOORS = [
     {"models"},
     {"runtime"},
     {"training", "insight", "export"},
-    {"tasks", "memory"},
+    {"tasks", "long_dependencies"},
     {"serve", "estimators"},
     {"cli"},
     {"__init__", "__main__"},

@@ -13,11 +13,11 @@ import torch
 
 from backtime import UsageError
 from backtime.cli.main import main
-from backtime.memory import saving, survey, table, trial
-from backtime.memory.problems import COPIED, LETTERS, PROBLEMS, SYMBOLS, Drawn
-from backtime.memory.remedies import PARTS, Remedy, make_remedy
-from backtime.memory.survey import Plan, Row, Survey
-from backtime.memory.trial import Outcome, Rememberer, Trial
+from backtime.long_dependencies import saving, survey, table, trial
+from backtime.long_dependencies.problems import COPIED, LETTERS, PROBLEMS, SYMBOLS, Drawn
+from backtime.long_dependencies.remedies import PARTS, Remedy, make_remedy
+from backtime.long_dependencies.survey import Plan, Row, Survey
+from backtime.long_dependencies.trial import Outcome, Rememberer, Trial
 
 
 def draw(name: str, delay: int, count: int = 400) -> Drawn:
