@@ -12,7 +12,8 @@ from PIL import Image
 
 from backtime import tasks
 from backtime.cli.main import main
-from backtime.data.captions import Captioned, frame_of, held_out_image, read_captioned, read_images
+from backtime.data.caption_files import read_captioned, read_images
+from backtime.data.captions import Captioned, frame_of, held_out_image
 from backtime.data.lexicon import Lexicon
 from backtime.errors import UsageError
 from backtime.models.captioner import Captioner as Network
