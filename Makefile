@@ -60,7 +60,7 @@ bench: $(READY) $(PEERS) ## all benchmarks, into benchmarks/RESULTS.md (ARGS=--q
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(READY) ## follow every link of README and docs, run every Python snippet, parse every command
-	$(BIN)/python -m pytest tests/test_house.py -k documents
+	$(BIN)/python -m pytest tests/test_documents.py
 
 wheel: $(READY) ## wheels and a source distribution into dist/, each tried beside NumPy alone (VERSIONS="3.11 3.12" makes fewer)
 	@.ci/wheels

@@ -1,13 +1,15 @@
 """Fixtures that every test may use."""
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from backtime import kernels
 
-pytest.register_assert_rewrite("agreement", "cases", "numeric", "witness")
+pytest.register_assert_rewrite("agreement", "cases", "numeric", "shell", "witness")
 
 from cases import engine_or_skip  # noqa: E402 - only what is imported after the line above is rewritten
 
@@ -38,3 +40,18 @@ def engine() -> Iterator[None]:
     before = kernels.engine_info()["threads"]
     yield
     kernels.set_threads(before)
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own to work in, without waiting for the disk."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+@pytest.fixture
+def quick_runs(own_folder: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in a folder of their own, without curves."""
+    from backtime.tasks import runs
+
+    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)

@@ -1,16 +1,12 @@
-"""``backtime derive``: what is printed, the JSON, LaTeX that compiles, pictures, one-line refusals."""
+"""``backtime derive``: what is printed, against Python and torch; what is refused."""
 
 import json
 import math
-import os
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,10 +16,12 @@ from backtime.cli.main import main
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.insight import paths, read_network
 from backtime.insight.unfolded.network_files import network_from_json, network_to_json
-from backtime.insight.unfolded.notation import Notation
 from backtime.insight.unfolded.partials import Use, Values
 from backtime.models import LanguageConfig, load_model
 from backtime.models.file import ModelFile, write_model
+from derive_shell import printed
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 EXAMPLE = """\
 dE_{t+1}/dWx of layer 1 (S), rnn: 3 paths
@@ -34,20 +32,6 @@ dE_{t+1}/dy_{t+1} dy_{t+1}/dZ_{t+1} dZ_{t+1}/dZ_t     dZ_t/dS_t     dS_t/dWx
 
 path  lag       norm    share  value
 """
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-
-
-def printed(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
-    capsys.readouterr()
-    assert main(["derive", *map(str, words)]) == 0
-    out, error = capsys.readouterr()
-    assert error == ""
-    return out
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *words: Any) -> dict[str, Any]:
@@ -163,125 +147,6 @@ def test_a_model_of_ordinary_size(tmp_path: Path) -> None:
     model_file(tmp_path / "m.safetensors", hidden_size=128)
     found = paths(read_network(tmp_path / "m.safetensors", "abcd" * 12), "Wh")
     assert found.adds_up and found.count > 10**20 and len(found.groups) == 47
-
-
-# LaTeX and pictures.
-
-CASES = [
-    "--names S,Z",
-    "--cell lstm --steps 2 --layers 1 --wrt Wh --names E=L,state",
-    "--cell gru --steps 12 --layers 3 --at 9",
-    "--wrt x_t --hidden-size 7 --input-size 9",
-    "--wrt h0:2 --hidden-size 1 --activation relu --seed 4",
-    "--wrt x_2 --at 1",
-    "--layers 13 --steps 33",
-    "--layers 1 --hidden-size 1 --input-size 1 --output-size 1 --steps 5 --wrt b",
-]
-
-
-@pytest.mark.parametrize("words", CASES)
-def test_latex_is_well_formed(words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    printed(capsys, *words.split(), "--latex", "paths.tex")
-    text = (tmp_path / "paths.tex").read_text(encoding="ascii")
-    assert text.startswith(r"\documentclass") and text.endswith("\\end{document}\n")
-    assert text.count("{") == text.count("}") and text.count("$") % 2 == 0
-    for opening, closing in ((r"\begin{", r"\end{"), (r"\[", r"\]")):
-        assert text.count(opening) == text.count(closing)
-    assert list(tmp_path.iterdir()) == [tmp_path / "paths.tex"]
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex (Debian: texlive-latex-base)")
-@pytest.mark.parametrize("words", CASES)
-def test_latex_compiles(words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    printed(capsys, *words.split(), "--latex", "paths.tex")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paths.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
-    assert done.returncode == 0 and (tmp_path / "paths.pdf").stat().st_size > 1000, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout  # nothing runs over the margin
-
-
-@pytest.mark.parametrize("words", CASES)
-def test_pictures(words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    printed(capsys, *words.split(), "--picture", "a.svg", "--picture", "a.png")
-    root = ElementTree.parse(tmp_path / "a.svg").getroot()
-    assert root.tag.endswith("svg") and (tmp_path / "a.svg").stat().st_size < 400_000
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_equal_pictures_have_equal_bytes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    for name in ("a", "b"):
-        printed(capsys, "--path", 1, "--picture", f"{name}.svg", "--picture", f"{name}.png")
-    for kind in ("svg", "png"):
-        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
-
-
-def test_a_picture_shows_the_path_it_is_asked_for() -> None:
-    pytest.importorskip("matplotlib")
-    from backtime.insight import draw
-    from backtime.insight.drawing.panel import MARKED
-
-    found = paths("lstm", "Wx", "t", steps=3, layers=1, max_paths=2)
-    path = found.first(50)[-1]
-    [axes] = draw(found, 50).axes
-    labels = [text.get_text().replace(r"\dfrac", r"\frac") for text in axes.texts]
-    assert all(f"${factor.latex}$" in labels for factor in path.factors)
-    arrows = [patch for patch in axes.patches if patch.get_edgecolor() == hex_rgba(MARKED)]
-    assert len(arrows) >= len(path.factors)
-    notation: Notation = found.notation
-    nodes = {f"${notation.latex(node)}$" for node in path.nodes}
-    assert nodes <= set(labels) and axes.get_title().startswith(f"path 50 of {found.count}")
-
-
-def hex_rgba(colour: str) -> tuple[float, ...]:
-    return (*(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)), 1.0)
-
-
-# The page docs/gradient-through-time.md.
-
-PAGE = Path(__file__).parents[1] / "docs" / "gradient-through-time.md"
-
-
-def desk(folder: Path) -> None:
-    """What the commands of the page speak of."""
-    (folder / "two-layers.json").write_text((PAGE.parent / "pictures" / "two-layers.json").read_text())
-    config = LanguageConfig("lstm", 6, 2, 27)
-    random = np.random.default_rng(1)
-    tensors = {name: random.standard_normal(shape) for name, shape in config.shapes().items()}
-    (folder / "runs/book-lstm-1/best").mkdir(parents=True)
-    vocabulary = Vocabulary("char", ["O", *" abcdefghijklmnopqrstuvwxy"])
-    model = ModelFile("language", config, {"vocabulary": vocabulary.to_json()}, tensors)
-    write_model(folder / "runs/book-lstm-1/best/model.safetensors", model)
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"))
-
-
-def test_the_page_shows_the_numbers_that_it_speaks_of() -> None:
-    assert blocks("json") == [(PAGE.parent / "pictures" / "two-layers.json").read_text()]
-
-
-@pytest.mark.slow
-def test_every_command_of_the_page_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    desk(tmp_path)
-    commands = [shlex.split(line, comments=True) for line in "".join(blocks("sh")).splitlines()]
-    assert len(commands) == 10
-    for words in commands:
-        assert words[:2] == ["backtime", "derive"] and printed(capsys, *words[2:])
-
-
-def test_the_page_shows_what_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    desk(tmp_path)
-    shown = [block.partition("\n") for block in re.findall(r"(?ms)^```\n(\$ .*?)^```", PAGE.read_text())]
-    assert len(shown) == 2
-    for command, _, output in shown:
-        assert command.startswith("$ backtime derive ")
-        out = printed(capsys, *shlex.split(command)[3:])
-        head, dots, _ = output.partition("...\n")
-        assert out.startswith(head) if dots else out == output
 
 
 # Faults and refusals.

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +13,12 @@ import torch
 from backtime.cli.main import main
 from backtime.data.text.vocabulary import Vocabulary
 from backtime.models.saving import load_model, save_model
-from backtime.tasks import runs
 
 TEXT = "naïve café, to be or not to be\nthat is the question — to be\n" * 10
 
 
 @pytest.fixture(autouse=True)
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+def quick(tmp_path: Path, quick_runs: None) -> None:
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
 
 

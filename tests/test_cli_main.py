@@ -12,16 +12,11 @@ import pytest
 
 from backtime import __version__
 from backtime.cli.main import VERBS, main
-from backtime.tasks import runs
 
 SMALL = ["--hidden-size", "4", "--layers", "1", "--seq-length", "5", "--batch-size", "2", "--max-steps", "3"]
 
 
-@pytest.fixture(autouse=True)
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Clips, frames of pixels: from folders, animated pictures and archives; a digit that moves is learned."""
 
 import importlib
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +8,10 @@ import numpy as np
 import pytest
 
 from backtime import tasks
-from backtime.cli.main import main
 from backtime.data.examples import Example
 from backtime.data.labelled import Reading, read_labelled, read_unlabelled
 from backtime.errors import UsageError
-from backtime.tasks import runs
+from shell import answers, backtime
 
 Image = pytest.importorskip("PIL.Image", reason="the extra images")
 ROOT = Path(__file__).parents[1]
@@ -22,11 +19,7 @@ MNIST = ROOT.parent / "shared" / "data" / "mnist"
 TRAIN = ["--task", "classify", "--hidden-size", 128, "--dropout", 0.1, "--lr", 0.003, "--schedule", "cosine"]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
 @pytest.fixture
@@ -34,14 +27,6 @@ def moving(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The maker of the clips."""
     monkeypatch.syspath_prepend(ROOT)
     return importlib.import_module("benchmarks.moving_digits")
-
-
-def backtime(*words: Any, status: int = 0) -> None:
-    assert main([str(word) for word in words]) == status
-
-
-def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def by_label(found: list[Example]) -> list[tuple[str | None, bytes, tuple[int, ...]]]:

@@ -1,7 +1,6 @@
 """``--task music``: piano rolls and MIDI from files, the loss by its definition, the command line."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,27 +12,22 @@ import torch
 from safetensors.torch import load_file
 
 from backtime import tasks
-from backtime.cli.main import main
 from backtime.data.midi import read_midi, write_midi
 from backtime.data.pianoroll import KEYS, note_name, read_parts
 from backtime.errors import UsageError
 from backtime.models.file import read_model
 from backtime.models.piano import Piano
 from backtime.models.piano_config import PianoConfig
-from backtime.tasks import runs
 from backtime.tasks.music.data import cut
 from backtime.tasks.music.measuring import frame_losses, measure
+from shell import backtime, printed
 
 mido = pytest.importorskip("mido")
 scipy_io = pytest.importorskip("scipy.io")
 SMALL = ["--task", "music", "--hidden-size", 12, "--batch-size", 4, "--quiet", "--log-every", 5]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
 def piece(length: int, seed: int) -> np.ndarray:
@@ -48,16 +42,6 @@ def rolls(name: str, number: int = 12) -> Path:
     pieces = {f"{part}_{n}": piece(9 + n, n) for part in ("train", "valid", "test") for n in range(number)}
     np.savez(name, **pieces)
     return Path(name)
-
-
-def backtime(*words: Any, status: int = 0) -> None:
-    assert main([str(word) for word in words]) == status
-
-
-def printed(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
-    capsys.readouterr()
-    backtime(*words)
-    return capsys.readouterr().out
 
 
 # Files.

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import random
 import re
 import sys
@@ -18,7 +17,7 @@ from backtime import tasks
 from backtime.cli.main import main
 from backtime.errors import UsageError
 from backtime.models.file import read_model
-from backtime.tasks import runs
+from shell import backtime
 
 PAGE = Path(__file__).parents[1] / "docs" / "adding-a-task.md"
 SMALL = ["--hidden-size", "12", "--layers", "1", "--batch-size", "8", "--log-every", "5"]
@@ -26,10 +25,7 @@ SMALL += ["--validate-every", "9"]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+def here(tmp_path: Path, quick_runs: None, monkeypatch: pytest.MonkeyPatch) -> None:
     *_, example = re.findall(r"(?ms)^```python\n(.*?)^```", PAGE.read_text())
     (tmp_path / "example_total.py").write_text(example)
     monkeypatch.syspath_prepend(tmp_path)
@@ -46,10 +42,6 @@ def rows(seed: int, number: int = 300) -> str:
 def digits(tmp_path: Path) -> Path:
     (tmp_path / "digits.txt").write_text(rows(1))
     return tmp_path / "digits.txt"
-
-
-def backtime(*words: Any, status: int = 0) -> None:
-    assert main([str(word) for word in words]) == status
 
 
 def lines(run: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import random
 import subprocess
 import sys
@@ -15,22 +14,17 @@ import torch
 from safetensors.torch import load_file
 
 from backtime import tasks
-from backtime.cli.main import main
 from backtime.data.classes import draw_held_out
 from backtime.errors import UsageError
 from backtime.models.file import read_model
-from backtime.tasks import runs
 from backtime.tasks.classify.kind import ClassifyKind
 from backtime.tasks.shared import scores
+from shell import answers, backtime
 
 SMALL = ["--hidden-size", 12, "--batch-size", 16, "--log-every", 5, "--validate-every", 9, "--dropout", 0]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
 def texts(seed: int, number: int = 300) -> str:
@@ -62,14 +56,6 @@ def data() -> Path:
     Path("some.csv").write_text(texts(1))
     Path("other.csv").write_text(texts(2, 80))
     return Path("some.csv")
-
-
-def backtime(*words: Any, status: int = 0) -> None:
-    assert main([str(word) for word in words]) == status
-
-
-def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def lines(run: str) -> list[dict[str, Any]]:

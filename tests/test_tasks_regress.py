@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,18 @@ import torch
 from safetensors.torch import load_file
 
 from backtime import tasks
-from backtime.cli.main import main
 from backtime.data.labelled import Reading, read_labelled
 from backtime.data.numbered import number_of
 from backtime.models.file import read_model
 from backtime.models.saving import load_model
-from backtime.tasks import runs
 from backtime.tasks.regress.kind import RegressKind
 from backtime.tasks.shared import scores
+from shell import answers, backtime
 
 SMALL = ["--hidden-size", 16, "--batch-size", 16, "--log-every", 5, "--dropout", 0, "--threads", 1]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
 def sums(seed: int, number: int = 200) -> dict[str, Any]:
@@ -39,14 +33,6 @@ def sums(seed: int, number: int = 200) -> dict[str, Any]:
     records = [np.stack([draw.uniform(0, 1, n), draw.random(n) < 0.4], 1) for n in lengths]
     y = [1000 + 10 * (x[:, 0] * x[:, 1]).sum() for x in records]
     return {"x": np.concatenate(records), "y": np.array(y), "lengths": lengths}
-
-
-def backtime(*words: Any, status: int = 0) -> None:
-    assert main([str(word) for word in words]) == status
-
-
-def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @pytest.mark.parametrize("options", [[], ["--pooling", "mean", "--bidirectional", "--cell", "gru"]])

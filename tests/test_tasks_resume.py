@@ -11,26 +11,18 @@ from typing import Any
 
 import pytest
 
-from backtime.cli.main import main
-from backtime.tasks import runs
 from backtime.training import loop
 from backtime.training.run_folder import RunFolder
 from backtime.training.signals import StopSignals
+from shell import backtime
 
 SMALL = ["--hidden-size", "4", "--layers", "1", "--seq-length", "5", "--batch-size", "2", "--max-steps", "3"]
 TEXT = "to be or not to be, that is the question\n" * 20
 
 
 @pytest.fixture(autouse=True)
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+def quick(quick_runs: None) -> None:
     Path("text.txt").write_text(TEXT)
-
-
-def backtime(*words: Any, status: int = 0) -> None:
-    assert main([str(word) for word in words]) == status
 
 
 def tree(folder: Path = Path("run")) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import random
 import subprocess
 import sys
@@ -14,23 +13,18 @@ import torch
 from safetensors.torch import load_file
 
 from backtime import tasks
-from backtime.cli.main import main
 from backtime.data.columns import read_tagged
 from backtime.models.file import read_model
-from backtime.tasks import runs
 from backtime.tasks.shared import scores
 from backtime.tasks.tag import TagSettings
 from backtime.tasks.tag.kind import TagKind
+from shell import backtime
 
 SMALL = ["--hidden-size", 12, "--word-size", 8, "--character-size", 6, "--spelling-size", 5]
 SMALL += ["--batch-size", 8, "--log-every", 5, "--validate-every", 9, "--dropout", 0.1]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 
 def sentences(seed: int, number: int = 160) -> str:
@@ -56,10 +50,6 @@ def data() -> Path:
     Path("some.conll").write_text(sentences(1))
     Path("other.conll").write_text(sentences(2, 40))
     return Path("some.conll")
-
-
-def backtime(*words: Any, status: int = 0) -> None:
-    assert main([str(word) for word in words]) == status
 
 
 def lines(run: str) -> list[dict[str, Any]]:

@@ -9,8 +9,10 @@ import pytest
 
 from backtime.data.scaling import Scaling
 from backtime.data.timeseries import times as clock
+from backtime.data.timeseries.columns import Columns, choose_columns
 from backtime.data.timeseries.encoding import seasonal_errors
-from backtime.data.timeseries.reader import Columns, Series, choose_columns, read_series
+from backtime.data.timeseries.reader import read_series
+from backtime.data.timeseries.series import Series
 from backtime.data.timeseries.table import read_table
 from backtime.data.timeseries.times import Step, calendar, find_format, find_step
 from backtime.data.timeseries.windows import Frame, Windows, make_batch, naive

@@ -1,6 +1,5 @@
 """What the loss is: a mean in the log, and where asked for the sum over time of published recipes."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,13 @@ from backtime.data.batching.streams import Streams, split
 from backtime.data.text.token_file import TokenFile
 from backtime.models import LanguageModel
 from backtime.models.saving import load_model
-from backtime.tasks import runs
 
 B, T, STEPS = 4, 7, 6
 SIZES = f"--hidden-size 8 --layers 1 --batch-size {B} --seq-length {T} --optimizer sgd --max-steps {STEPS}"
 
 
 @pytest.fixture(autouse=True)
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-    monkeypatch.setattr(runs, "draw_curves", lambda *parts: None)
+def quick(quick_runs: None) -> None:
     Path("text.txt").write_text("to be or not to be, that is the question\n" * 20)
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from backtime.cli.main import main
 from backtime.tasks import runs
 from backtime.training import checkpoint, saving
 from backtime.training.carried import with_tensors
 from backtime.training.state import RunState
+from shell import backtime
 
 CLOCK = ("seconds", "tokens_per_second")  # what may differ: how long it took
 SIZES = ["--hidden-size", "8", "--layers", "2", "--seq-length", "5", "--batch-size", "4"]
@@ -34,10 +34,6 @@ def text(tmp_path: Path) -> Path:
     letters = random.Random(5)
     path.write_text("".join(letters.choice("abcde \n") * letters.randint(1, 2) for _ in range(600)))
     return path
-
-
-def backtime(*words: Any) -> None:
-    assert main([str(word) for word in words]) == 0
 
 
 def train(text: Path, out: Path, stops: tuple[int, ...], steps: int, *options: str) -> None:

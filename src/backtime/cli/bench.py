@@ -9,10 +9,10 @@ from backtime.cli import streams
 from backtime.cli.options import add_fields, check_threads, chosen
 from backtime.errors import UsageError
 from backtime.files import to_json
-from backtime.memory import dataset
-from backtime.memory.problems import PROBLEMS
-from backtime.memory.remedies import PARTS, PLAIN
-from backtime.memory.survey import LENGTH, PROBLEM, QUICK, TRAINING, Plan
+from backtime.long_dependencies import dataset
+from backtime.long_dependencies.problems import PROBLEMS
+from backtime.long_dependencies.remedies import PARTS, PLAIN
+from backtime.long_dependencies.survey import LENGTH, PROBLEM, QUICK, TRAINING, Plan
 
 EXAMPLES = """\
 examples:
@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
 def _measure(plan: Plan, options: dict[str, Any]) -> int:
     import torch
 
-    from backtime.memory import saving, table
-    from backtime.memory.survey import survey
+    from backtime.long_dependencies import saving, table
+    from backtime.long_dependencies.survey import survey
     from backtime.training.signals import StopSignals
 
     streams.need_output()
@@ -111,7 +111,7 @@ def _refuse(plan: Plan, cut: str) -> NoReturn:
 
 
 def _tell(plan: Plan, row: Any) -> None:
-    from backtime.memory.table import told
+    from backtime.long_dependencies.table import told
 
     streams.complain(told(row, plan.problem))
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from backtime.data import examples, images, series
+from backtime.data import examples, images
 from backtime.data.examples import Example, ending, head_of
+from backtime.data.series.archives import read_npz
+from backtime.data.series.numbers import is_number
+from backtime.data.series.tables import read_json, read_long_table, read_wide_table
+from backtime.data.series.ts import read_ts
 from backtime.errors import UsageError
 from backtime.fields import read
 
@@ -54,7 +58,7 @@ def read_unlabelled(source: Path | None, reading: Reading, texts: bool) -> Itera
     None is standard input: a text a line, or the numbers of a series, ``[[1.5, 2], [1.6, 2]]``.
     """
     if source is None:
-        return examples.read_plain(None) if texts else series.read_json(None)
+        return examples.read_plain(None) if texts else read_json(None)
     if images.is_picture(source) or (source.is_dir() and not texts):
         found = images.read_unlabelled(source)
     elif texts and not source.is_dir() and ending(source) not in (".csv", ".tsv", ".jsonl", ".ndjson"):
@@ -73,9 +77,9 @@ def _read(source: Path, reading: Reading, labelled: bool) -> Iterator[Example]:
     if kind in (".jsonl", ".ndjson"):
         return examples.read_json_lines(source, reading.text, reading.label, labelled)
     if kind == ".ts":
-        return series.read_ts(source, labelled)
+        return read_ts(source, labelled)
     if kind == ".npz":
-        return series.read_npz(source, labelled)
+        return read_npz(source, labelled)
     if images.is_idx(source):
         return images.read_idx(source, labelled)
     raise UsageError(f"{source} {'is of another kind' if source.exists() else 'is not there'}; {EXPECTED}")
@@ -94,9 +98,9 @@ def _read_folder(folder: Path, labelled: bool) -> Iterator[Example]:
 def _read_table(source: Path, reading: Reading, labelled: bool) -> Iterator[Example]:
     names = head_of(source)
     if reading.series in names:
-        return series.read_long_table(source, reading.series, reading.label, labelled)
+        return read_long_table(source, reading.series, reading.label, labelled)
     if reading.text not in names and (reading.label in names or not labelled) and _numeric(source, reading):
-        return series.read_wide_table(source, reading.label, labelled)
+        return read_wide_table(source, reading.label, labelled)
     return examples.read_text_table(source, reading.text, reading.label, labelled)
 
 
@@ -104,7 +108,7 @@ def _numeric(source: Path, reading: Reading) -> bool:
     """Whether the first line of a table has a number beside its label."""
     for cells, _ in examples.read_table(source):
         values = [cell for name, cell in cells.items() if name != reading.label]
-        return bool(values) and series.is_number(values[0])
+        return bool(values) and is_number(values[0])
     return False
 
 

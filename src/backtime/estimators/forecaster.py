@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from backtime.data.timeseries.reader import Series
+from backtime.data.timeseries.series import Series
 from backtime.errors import UsageError
 from backtime.estimators.training import fitted, seed_of, settings_of
 from backtime.models.file import ModelFile

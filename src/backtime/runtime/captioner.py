@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from backtime.data.batching.steps import Scale
-from backtime.data.captions import Captioned, Frame, captioned, read_images
+from backtime.data.caption_files import read_images
+from backtime.data.captions import Captioned, Frame, captioned
 from backtime.data.pairs import joined
 from backtime.errors import UsageError
 from backtime.fields import read

@@ -6,7 +6,7 @@ from typing import Any
 
 from backtime.data.scaling import Values
 from backtime.data.timeseries.encoding import SeriesEncoding
-from backtime.data.timeseries.reader import Series
+from backtime.data.timeseries.series import Series
 from backtime.data.timeseries.times import NUMBER
 from backtime.models.forecast_config import ForecastConfig
 

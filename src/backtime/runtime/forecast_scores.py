@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.data.timeseries.encoding import SeriesEncoding
-from backtime.data.timeseries.reader import Series
+from backtime.data.timeseries.series import Series
 from backtime.data.timeseries.windows import Rows, Windows, naive
 from backtime.runtime.forecast_network import ForecastNetwork
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from backtime.data.timeseries.encoding import SeriesEncoding
-from backtime.data.timeseries.reader import Series, Values, read_series
+from backtime.data.timeseries.reader import read_series
+from backtime.data.timeseries.series import Series, Values
 from backtime.data.timeseries.table import read_table
 from backtime.data.timeseries.times import text
 from backtime.errors import UsageError

@@ -2,6 +2,7 @@
 
 - ``table``    a CSV or Parquet file as rows of text, each with its line
 - ``times``    points in time as whole numbers, their format, the step from one to the next, the calendar
-- ``reader``   a table as series: columns and their roles, gaps, what is refused and how it is told
+- ``columns``  which column is what; ``series``: one series with its times; ``gaps`` in time
+- ``reader``   a table as series: what is refused and how it is told
 - ``windows``  stretches of past and future, and the naive forecasts of them
 """

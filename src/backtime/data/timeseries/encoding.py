@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from backtime.data.scaling import Scaling, Values
-from backtime.data.timeseries.reader import GAPS, Columns, Series
+from backtime.data.timeseries.columns import Columns
+from backtime.data.timeseries.gaps import GAPS
+from backtime.data.timeseries.series import Series
 from backtime.data.timeseries.times import Step, calendar, calendar_size
 from backtime.data.timeseries.windows import Frame, Rows
 from backtime.errors import UsageError, shown

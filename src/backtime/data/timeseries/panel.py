@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from backtime.data.scaling import Scaling
+from backtime.data.timeseries.columns import Columns
 from backtime.data.timeseries.encoding import SeriesEncoding, check_transformed, seasonal_errors
-from backtime.data.timeseries.reader import Columns, Series
+from backtime.data.timeseries.series import Series
 from backtime.data.timeseries.times import NUMBER, Step, calendar_size, find_format, parse
 from backtime.data.timeseries.windows import Frame, Rows, Windows
 from backtime.errors import UsageError

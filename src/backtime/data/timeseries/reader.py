@@ -1,128 +1,17 @@
-"""A table as series of numbers: which column is what, and what is refused."""
+"""A table as series of numbers; what is refused is named by file, line and column."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from backtime.data.timeseries.columns import Columns
+from backtime.data.timeseries.gaps import without_gaps
+from backtime.data.timeseries.series import Series
 from backtime.data.timeseries.table import EXAMPLE, Row, Table
 from backtime.data.timeseries.times import NUMBER, Step, Times, find_format, find_step, parse, parser, text
-from backtime.errors import UsageError, shown
+from backtime.errors import UsageError
 
-Values = NDArray[np.float64]
 NOW = 1_700_000_000_000_000  # a time to show the format with
-MOST_FILLED = 100  # rows for each one that is there
-GAPS = ("refuse", "fill", "split")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What the columns of a table are for.
-
-    - ``time``, and ``series``, which names the series that a row belongs to (empty: there is one)
-    - ``targets`` are forecast; ``past`` is known up to now; ``known`` is known ahead too: prices, holidays
-    - ``format``: that of the times, as ``strptime`` has it, or ``"number"``
-    """
-
-    time: str
-    targets: tuple[str, ...]
-    past: tuple[str, ...] = ()
-    known: tuple[str, ...] = ()
-    series: str = ""
-    format: str = "%Y-%m-%d"
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The columns of numbers, in the order of a series' values."""
-        return (*self.targets, *self.past, *self.known)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as a value for JSON."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, value: Any) -> "Columns":
-        """The columns of ``to_json``'s value; raises ``UsageError`` when it is something else."""
-        names = [field.name for field in fields(cls)]
-        if not isinstance(value, dict) or sorted(value) != sorted(names):
-            raise UsageError(f"columns are {shown(value)}; expected an object of {', '.join(names)}")
-        for name, own in value.items():
-            listed = name in ("targets", "past", "known")
-            if not (_is_texts(own) if listed else isinstance(own, str)):
-                raise UsageError(f"{name} is {shown(own)}; expected {'names' if listed else 'a text'}")
-        lists = {name: tuple(v) for name, v in value.items() if isinstance(v, list)}
-        return cls(**{**value, **lists})
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(own, str) for own in value)
-
-
-class Series(NamedTuple):
-    """One series without a gap: times (N,), values (N, C) in the order of ``Columns.numbers``.
-
-    The first ``observed`` rows have every value, the rest only those that are known ahead. ``numbers`` (N,)
-    are the rows in the table, ``source`` what to call them.
-    """
-
-    name: str
-    times: Times
-    values: Values
-    observed: int
-    numbers: list[int]
-    source: str
-
-    def at(self, n: int) -> str:
-        """The place of a row, for a complaint."""
-        return f"{self.source} {self.numbers[n]}"
-
-    def first(self, number: int) -> "Series":
-        """The first rows."""
-        return _piece(self, 0, number)
-
-    @property
-    def title(self) -> str:
-        """The name for a complaint."""
-        return f"series {self.name!r}" if self.name else "the series"
-
-
-def choose_columns(
-    table: Table,
-    time: str = "",
-    targets: Iterable[str] = (),
-    past: Iterable[str] = (),
-    known: Iterable[str] = (),
-    series: str = "",
-    time_format: str = "",
-) -> Columns:
-    """The roles of a table's columns: the first is the time, and what has no role is a target.
-
-    Raises ``UsageError`` where a column is not there or has two roles, and where the times are none.
-    """
-    time = time or table.header[0]
-    targets, past, known = tuple(targets), tuple(past), tuple(known)
-    named = [time, *([series] if series else []), *targets, *past, *known]
-    for name in named:
-        if name not in table.header:
-            raise UsageError(f"{table.name} has no column {name!r}; it has {', '.join(table.header)[:200]}")
-        if named.count(name) > 1:
-            raise UsageError(f"column {name!r} has two roles; expected one")
-    targets = targets or tuple(name for name in table.header if name not in named)
-    if not targets:
-        raise UsageError(f"{table.name} has no column left to forecast; expected {EXAMPLE}")
-    first = table.rows[0]
-    cell = first.cells[table.header.index(time)].strip()
-    form = time_format or find_format(cell)
-    if form is None:
-        raise UsageError(
-            f"{table.at(first.number)}, column {time!r}, is {cell[:30]!r}; expected a time such as "
-            "2024-01-31 or 2024-01-31 13:00:00, or --time-format"
-        )
-    return Columns(time, targets, past, known, series, form)
 
 
 def read_series(
@@ -146,7 +35,7 @@ def read_series(
     series = []
     for name, rows in groups.items():
         whole = _series(table, columns, name, rows, times[name], ahead)
-        series += _without_gaps(table, columns, whole, found, gaps)
+        series += without_gaps(table, columns, whole, found, gaps)
     return series, found
 
 
@@ -234,57 +123,3 @@ def _number(table: Table, row: Row, place: int) -> float:
     raise UsageError(
         f"{table.at(row.number)}, column {table.header[place]!r}, {came}; expected a finite number"
     )
-
-
-def _without_gaps(table: Table, columns: Columns, series: Series, step: Step, gaps: str) -> list[Series]:
-    """The series in pieces without a gap, or with its gaps filled."""
-    places = step.places(series.times)
-    jumps = np.diff(places)
-    odd = (jumps % step.size != 0) | (jumps < step.size)
-    cuts = np.flatnonzero((jumps != step.size) if gaps == "refuse" else odd)
-    if cuts.size:
-        n = int(cuts[0])
-        now, before = (text(int(series.times[k]), columns.format) for k in (n + 1, n))
-        expected = text(step.after(int(series.times[n]), 1), columns.format)
-        advice = (
-            f"not a multiple of {step}"
-            if odd[n]
-            else "a gap in time, which train --gaps fill or split allows"
-        )
-        raise UsageError(
-            f"{table.at(series.numbers[n + 1])} has the time {now} after {before}; expected {expected} "
-            f"({step} later); {advice}"
-        )
-    if gaps == "fill":
-        return [_filled(series, step, places)]
-    borders = [0, *(np.flatnonzero(jumps != step.size) + 1).tolist(), len(places)]
-    return [_piece(series, a, b) for a, b in pairwise(borders)]
-
-
-def _piece(series: Series, start: int, end: int) -> Series:
-    return Series(
-        series.name,
-        series.times[start:end],
-        series.values[start:end],
-        max(0, min(series.observed, end) - start),
-        series.numbers[start:end],
-        series.source,
-    )
-
-
-def _filled(series: Series, step: Step, places: Times) -> Series:
-    """The series with straight lines across its gaps; a filled row has the number of the row before."""
-    rows = (places - places[0]) // step.size
-    if rows[-1] > MOST_FILLED * len(rows):
-        n = int(np.diff(rows).argmax())
-        raise UsageError(
-            f"{series.at(n + 1)} comes {rows[n + 1] - rows[n]:,} steps later; too long a gap to fill"
-        )
-    every = np.arange(int(rows[-1]) + 1)
-    before = np.searchsorted(rows, every, "right") - 1
-    late = every - rows[before]
-    times = [step.after(int(series.times[b]), int(k)) for b, k in zip(before, late, strict=True)]
-    values = np.stack([np.interp(every, rows, column) for column in series.values.T], 1)
-    observed = int(rows[series.observed - 1]) + 1 if series.observed else 0
-    numbers = [series.numbers[b] for b in before]
-    return Series(series.name, np.array(times, np.int64), values, observed, numbers, series.source)

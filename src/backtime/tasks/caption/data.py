@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from backtime.data.batching.steps import scale_of, symbols_of
-from backtime.data.captions import (
-    EXPECTED,
-    Captioned,
-    Captions,
-    Frame,
-    frame_of,
-    held_out_image,
-    read_captioned,
-)
+from backtime.data.caption_files import EXPECTED, read_captioned
+from backtime.data.captions import Captioned, Captions, Frame, frame_of, held_out_image
 from backtime.data.lexicon import Lexicon
 from backtime.data.written import Record, lexicon_of
 from backtime.errors import UsageError

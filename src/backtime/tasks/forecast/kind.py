@@ -6,9 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
+from backtime.data.timeseries.columns import Columns, choose_columns
 from backtime.data.timeseries.encoding import SeriesEncoding
 from backtime.data.timeseries.panel import Panel, Preparation, before, find_border, fit_encoding, long_enough
-from backtime.data.timeseries.reader import Columns, choose_columns, read_series
+from backtime.data.timeseries.reader import read_series
 from backtime.data.timeseries.table import Table, read_table
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backtime.data.scaling import SCALES, TRANSFORMS
-from backtime.data.timeseries.reader import GAPS
+from backtime.data.timeseries.gaps import GAPS
 from backtime.data.timeseries.windows import ANCHORS, STRATEGIES
 from backtime.errors import UsageError
 from backtime.fields import described

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from backtime.memory.problems import Problem
-from backtime.memory.survey import Row, Survey
+from backtime.long_dependencies.problems import Problem
+from backtime.long_dependencies.survey import Row, Survey
 
 NO_SUCH = "-"  # the cell has not what the remedy sets
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from backtime.errors import UsageError, shown
 from backtime.fields import check, described
-from backtime.memory.problems import PROBLEMS, Problem
-from backtime.memory.remedies import USUAL, Remedy, make_remedy
+from backtime.long_dependencies.problems import PROBLEMS, Problem
+from backtime.long_dependencies.remedies import USUAL, Remedy, make_remedy
 from backtime.models.config import CELLS
 
 PROBLEM, TRAINING, LENGTH = "problem", "training of each network", "length"
@@ -117,7 +117,7 @@ class Survey:
 
 def survey(plan: Plan, interrupted: Callable[[], bool], tell: Callable[[Row], None]) -> Survey:
     """Do the trials of a plan; ``tell`` gets each as it ends. One that is cut short does not count."""
-    from backtime.memory.trial import run
+    from backtime.long_dependencies.trial import run
 
     found, end = Survey(plan), time.monotonic() + 60 * (plan.minutes or float("inf"))
     for delay, cell, remedy in _due(found):
@@ -139,7 +139,7 @@ def _due(found: Survey) -> Iterator[tuple[int, str, Remedy]]:
 
 
 def _trial(plan: Plan, delay: int, cell: str, remedy: Remedy) -> Any:
-    from backtime.memory.trial import Trial
+    from backtime.long_dependencies.trial import Trial
 
     sizes = (plan.hidden_size, plan.batch_size, plan.lr, plan.steps, plan.check_every, plan.seed)
     return Trial(plan.problem, delay, cell, remedy, *sizes)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from backtime.memory.problems import Problem
-from backtime.memory.remedies import Remedy
+from backtime.long_dependencies.problems import Problem
+from backtime.long_dependencies.remedies import Remedy
 from backtime.models.chrono import SHORTEST, set_time_scales
 from backtime.models.initial import initialise
 from backtime.nn import GRU, LSTM, RNN

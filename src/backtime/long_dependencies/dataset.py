@@ -12,7 +12,7 @@ import numpy as np
 
 from backtime.errors import UsageError
 from backtime.files import atomic_write
-from backtime.memory.problems import PAIRS, Drawn, Problem
+from backtime.long_dependencies.problems import PAIRS, Drawn, Problem
 
 DELAY, COUNT, MOST = 100, 2000, 10_000_000  # rows at most: a slip, not a wish
 LABELS = {"order": PAIRS, "parity": ("even", "odd")}

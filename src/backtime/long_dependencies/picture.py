@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from backtime.insight.reports.pictures import COLORS, drawn
-from backtime.memory.survey import Survey
-from backtime.memory.table import NO_SUCH, caption, entry, title
+from backtime.long_dependencies.survey import Survey
+from backtime.long_dependencies.table import NO_SUCH, caption, entry, title
 
 __all__ = ["drawn", "picture"]
 

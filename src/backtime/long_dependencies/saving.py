@@ -5,9 +5,9 @@ from pathlib import Path
 
 from backtime.errors import UsageError
 from backtime.files import atomic_folder, atomic_write, to_json
-from backtime.memory.picture import drawn, picture
-from backtime.memory.survey import Survey
-from backtime.memory.table import as_json, lines
+from backtime.long_dependencies.picture import drawn, picture
+from backtime.long_dependencies.survey import Survey
+from backtime.long_dependencies.table import as_json, lines
 
 
 def write(found: Survey, folder: Path) -> list[str]:

@@ -4,6 +4,6 @@
 trains one network on one problem, ``survey`` all cells and remedies over growing delays. ``backtime bench
 memory`` prints what came out, and draws it.
 
->>> from backtime.memory.problems import PROBLEMS
+>>> from backtime.long_dependencies.problems import PROBLEMS
 >>> x, y = PROBLEMS["adding"].draw(100, 32, numpy.random.default_rng(1))
 """
