@@ -48,9 +48,10 @@ def test_cells_for_people() -> None:
 
 
 def test_other_metrics_are_shown_beside_the_loss() -> None:
-    metrics = (Metric("accuracy", better="max"), Metric("loss", "nats"))
+    metrics = (Metric("accuracy", better="max"), Metric("loss", "nats", counted="examples"))
     record = {**RECORD, "val_loss": 1.5, "val_accuracy": 0.75}
     shown = dict(cells(record, metrics, 0))
+    assert shown["examples/s"] == "123,457" and "tokens/s" not in shown
     assert shown["val accuracy"] == "0.7500" and shown["val"] == "1.5000" and shown["loss"] == "2.0794"
     assert "val accuracy" not in dict(cells({**record, "val_accuracy": None}, metrics, 0))
 

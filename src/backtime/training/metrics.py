@@ -25,6 +25,7 @@ class Metric:
     unit: str = ""
     better: str = "min"  # or "max"
     measure: Measure | None = None
+    counted: str = "tokens"  # of the loss: what it is the mean over, in the plural
 
     def is_better(self, value: float, best: float | None) -> bool:
         """Whether ``value`` beats ``best``; anything beats None and NaN."""

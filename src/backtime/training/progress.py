@@ -160,7 +160,7 @@ def cells(record: Record, metrics: Metrics, seconds_left: float) -> list[tuple[s
     if loss is not None:
         found += [("norm", f"{record['grad_norm']:.3g}"), ("clipped", f"{record['clipped']:.0%}")]
     if record["tokens_per_second"]:
-        found.append(("tokens/s", f"{record['tokens_per_second']:,.0f}"))
+        found.append((f"{of_loss.counted}/s", f"{record['tokens_per_second']:,.0f}"))
     return [*found, ("left", duration(seconds_left))]
 
 

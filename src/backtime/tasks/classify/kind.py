@@ -47,7 +47,7 @@ class ClassifyKind(ExampleKind):
         both = [Metric("accuracy", better="max"), Metric("f1", better="max")]
         if settings.metric == "f1":
             both.reverse()
-        return (*both, Metric("loss", "nats an example"))
+        return (*both, Metric("loss", "nats an example", counted="examples"))
 
     def parts(self, source: Path, settings: ClassifySettings) -> Parts:
         """Of every label a share is held out, unless a file says what is."""

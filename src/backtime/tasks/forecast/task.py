@@ -25,7 +25,7 @@ MEASURED = 512  # windows at once in a validation
 
 def metrics_of(settings: ForecastSettings) -> tuple[Metric, ...]:
     """The loss, and MASE; a recursive model, trained to look one step ahead, is chosen by MASE."""
-    both = (Metric("loss", "in scaled units"), Metric("mase"))
+    both = (Metric("loss", "in scaled units", counted="numbers"), Metric("mase"))
     return both if settings.strategy == "direct" else both[::-1]
 
 

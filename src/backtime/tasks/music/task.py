@@ -23,7 +23,7 @@ class MusicTask(BucketTask):
     name = "music"
     network: Network
     data: Pieces
-    metrics = (Metric("loss", "nats a frame"),)
+    metrics = (Metric("loss", "nats a frame", counted="frames"),)
 
     def __init__(self, model: Network, data: Pieces, settings: MusicSettings) -> None:
         """Cut what is longer than ``seq_length``."""

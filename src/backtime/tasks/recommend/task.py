@@ -29,7 +29,11 @@ class RecommendTask(BucketTask):
     network: Network
     data: Sessions
     settings: RecommendSettings
-    metrics = (Metric("recall", better="max"), Metric("mrr", better="max"), Metric("loss", "nats a step"))
+    metrics = (
+        Metric("recall", better="max"),
+        Metric("mrr", better="max"),
+        Metric("loss", "nats a step", counted="items"),
+    )
 
     def __init__(self, network: Network, data: Sessions, settings: RecommendSettings) -> None:
         """Lay the batches out; negatives are drawn by how often items come in training."""

@@ -40,7 +40,7 @@ class RegressKind(ExampleKind):
 
     def metrics(self, settings: RegressSettings) -> tuple[Metric, ...]:
         """The loss, and the mean absolute error."""
-        return (Metric("loss", "in scaled units"), Metric("mae"))
+        return (Metric("loss", "in scaled units", counted="examples"), Metric("mae"))
 
     def parts(self, source: Path, settings: RegressSettings) -> Parts:
         """A share is held out, unless a file says what is."""

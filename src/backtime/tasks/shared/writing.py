@@ -96,7 +96,7 @@ class WritingTask(BucketTask):
     network: Writer
     data: WritingData
     settings: WritingSettings
-    metrics: tuple[Metric, ...] = (Metric("loss", "nats a symbol"),)
+    metrics: tuple[Metric, ...] = (Metric("loss", "nats a symbol", counted="symbols"),)
 
     def __init__(self, network: Writer, data: WritingData, settings: WritingSettings) -> None:
         """Lay the batches out."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from backtime.models.similarity import Similarity as Network
 
-LOSS = Metric("loss", "a pair")
+LOSS = Metric("loss", "a pair", counted="pairs")
 
 METRICS = {
     "pairs": (Metric("recall_1", better="max"), LOSS),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def metrics_of(settings: TagSettings) -> tuple[Metric, ...]:
     """The one that was chosen, the share of right tags, the loss."""
     f1 = (Metric("f1", better="max"),) if settings.metric == "f1" else ()
-    return (*f1, Metric("accuracy", better="max"), Metric("loss", "nats a word"))
+    return (*f1, Metric("accuracy", better="max"), Metric("loss", "nats a word", counted="words"))
 
 
 class TagTask(BucketTask):

@@ -24,7 +24,7 @@ class TranscribeTask(BucketTask):
     name = "transcribe"
     network: Network
     data: Utterances
-    metrics = (Metric("cer"), Metric("loss", "nats an utterance"))
+    metrics = (Metric("cer"), Metric("loss", "nats an utterance", counted="utterances"))
 
     def __init__(self, network: Network, data: Utterances, settings: TranscribeSettings) -> None:
         """Lay the batches out."""
