@@ -208,6 +208,28 @@ def test_a_module_that_knows_a_task_is_seen() -> None:
         assert tasks_named(module, MODULES | {module: inside}) == found
 
 
+def ill_laid(package: str, known: dict[str, str]) -> set[str]:
+    """What a task's package lacks, and what it has under a name of its own."""
+    own = {name.removeprefix(f"{package}.") for name in known if name.startswith(f"{package}.")}
+    return (ALWAYS - own) | (own - ALWAYS - SOMETIMES)
+
+
+ALWAYS = {"settings", "task", "kind"}
+SOMETIMES = {"data", "measuring", "decisions", "presets", "retrieval"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks_are_laid_out_alike(task: str) -> None:
+    assert TASKS[task].module == f"backtime.tasks.{task}"
+    assert ill_laid(TASKS[task].module, MODULES) == set()
+
+
+def test_a_task_laid_out_otherwise_is_seen() -> None:
+    lacking = {name: "" for name in MODULES if name != "backtime.tasks.tag.task"}
+    assert ill_laid("backtime.tasks.tag", lacking) == {"task"}
+    assert ill_laid("backtime.tasks.tag", {**MODULES, "backtime.tasks.tag.stuff": ""}) == {"stuff"}
+
+
 TORCH_FREE = (
     "backtime",
     "backtime.reference",

@@ -4,10 +4,12 @@ import dataclasses
 import itertools
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from backtime import tasks
 from backtime.errors import UsageError
 from backtime.tasks.language import PRESETS, LanguageSettings
 from backtime.training.schedule import FLOOR, PLATEAU_PATIENCE, after_validation, learning_rate
@@ -37,6 +39,25 @@ IMPOSSIBLE: list[tuple[str, Any]] = [
 def test_an_impossible_value_is_named_in_one_line(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"^--{name.replace('_', '-')} is .*; expected [^\n]*$"):
         LanguageSettings(**{name: value})
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+@pytest.mark.parametrize(
+    ("name", "value"), [("layers", 1001), ("hidden_size", 0), ("dropout", 1.0), ("validation_fraction", 1.0)]
+)
+def test_what_every_task_has_is_bounded_alike(task: str, name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^--{name.replace('_', '-')} is .*; expected [^\n]*$"):
+        tasks.find(task).settings(**{name: value})
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_the_network_is_fixed_by_the_fields_that_it_takes(task: str) -> None:
+    """What ``--init-from`` decides is what a configuration of the same settings would have."""
+    settings: Any = tasks.find(task).settings()
+    chosen = settings.network()
+    assert set(chosen) == {*settings.network_fields, "dropout"}
+    start: Any = SimpleNamespace(config=SimpleNamespace(**chosen))
+    assert settings.network_of(start) == {name: getattr(settings, name) for name in settings.network_fields}
 
 
 @pytest.mark.parametrize(

@@ -105,16 +105,19 @@ def _scale(training: list[Example], standard: bool) -> dict[str, Any]:
 
 
 def read_parts(
-    source: Path, valid_file: Path | None, share: float, seed: int, reading: Reading
+    source: Path, valid_file: Path | None, share: float, seed: int, reading: Reading, by_label: bool = True
 ) -> tuple[list[Example], list[Example]]:
-    """The examples to train on, and those to validate on: a file's, or a share that is drawn."""
+    """The examples to train on, and those to validate on: a file's, or a share that is drawn.
+
+    The share is that of every label, of which there are two and more; without ``by_label`` it is of all.
+    """
     examples = read_all(source, reading)
-    labels = sorted({own.label or "" for own in examples})
-    if len(labels) < 2:
-        raise UsageError(f"{source} has one label only, {labels[0]!r}; expected two and more")
+    drawn = [(own.label or "") if by_label else "" for own in examples]
+    if by_label and len(set(drawn)) < 2:
+        raise UsageError(f"{source} has one label only, {drawn[0]!r}; expected two and more")
     if valid_file is not None:
         return examples, read_all(valid_file, reading)
-    return parted(examples, draw_held_out([own.label or "" for own in examples], share, seed))
+    return parted(examples, draw_held_out(drawn, share, seed))
 
 
 def parted(examples: list[Example], held_out: set[int]) -> tuple[list[Example], list[Example]]:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtime.data.batching.steps import Encoder, Scale
-from backtime.data.classes import Answered, Examples, draw_held_out, parted, read_all
+from backtime.data.classes import Answered, Examples
 from backtime.data.examples import Example
-from backtime.data.labelled import Reading
 from backtime.errors import UsageError, shown
 
 
@@ -58,13 +57,3 @@ def scaled(examples: list[Example], encoder: Encoder, scale: Scale) -> Examples:
     """Encoded examples and their scaled numbers."""
     numbers = (numbers_of(examples) - scale.mean) / scale.deviation
     return Examples([encoder.encode(own) for own in examples], numbers.astype(np.float32))
-
-
-def read_parts(
-    source: Path, valid_file: Path | None, share: float, seed: int, reading: Reading
-) -> tuple[list[Example], list[Example]]:
-    """The examples to train on, and those to validate on: a file's, or a share that is drawn."""
-    examples = read_all(source, reading)
-    if valid_file is not None:
-        return examples, read_all(valid_file, reading)
-    return parted(examples, draw_held_out([""] * len(examples), share, seed))

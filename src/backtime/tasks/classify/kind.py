@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtime.data.batching.steps import Encoder
-from backtime.data.classes import Examples, Labelled, encoding_of, read_parts
+from backtime.data.classes import Examples, Labelled, encoding_of
 from backtime.data.examples import Example
 from backtime.data.lexicon import Lexicon
 from backtime.models.file import ModelFile
@@ -18,7 +18,7 @@ from backtime.tasks.classify.measuring import predicted, scores_of
 from backtime.tasks.classify.settings import ClassifySettings, Evaluation
 from backtime.tasks.classify.task import ClassifyTask
 from backtime.tasks.shared import scores
-from backtime.tasks.shared.example_kind import ExampleKind, Parts
+from backtime.tasks.shared.example_kind import ExampleKind
 from backtime.training.metrics import Metric
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ClassifyKind(ExampleKind):
 
     name, settings, evaluation = "classify", ClassifySettings, Evaluation
     task, answered, column = ClassifyTask, Labelled, "label_column"
+    by_label = True
     data = "texts (CSV, TSV, JSON lines, folder), series (.ts, CSV, NPZ) or images, with labels"
     examples = EXAMPLES
 
@@ -48,11 +49,6 @@ class ClassifyKind(ExampleKind):
         if settings.metric == "f1":
             both.reverse()
         return (*both, Metric("loss", "nats an example", counted="examples"))
-
-    def parts(self, source: Path, settings: ClassifySettings) -> Parts:
-        """Of every label a share is held out, unless a file says what is."""
-        share = settings.validation_fraction
-        return read_parts(source, settings.valid_path, share, settings.seed, settings.reading())
 
     def encoding(self, training: list[Example], settings: ClassifySettings) -> dict[str, Any]:
         """The labels beside symbols or scale."""

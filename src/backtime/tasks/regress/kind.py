@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from backtime.data.batching.steps import Encoder, Scale
 from backtime.data.classes import Examples, input_encoding
 from backtime.data.examples import Example
-from backtime.data.numbered import Numbered, check_targets, read_parts, scaled, target_scale
+from backtime.data.numbered import Numbered, check_targets, scaled, target_scale
 from backtime.models.file import ModelFile
 from backtime.models.regressor_config import RegressorConfig
 from backtime.runtime.regressor import Regressor
@@ -16,7 +16,7 @@ from backtime.tasks.base import Scores
 from backtime.tasks.regress.measuring import measure
 from backtime.tasks.regress.settings import Evaluation, RegressSettings
 from backtime.tasks.regress.task import RegressTask
-from backtime.tasks.shared.example_kind import ExampleKind, Parts
+from backtime.tasks.shared.example_kind import ExampleKind
 from backtime.training.metrics import Metric
 
 if TYPE_CHECKING:
@@ -35,17 +35,13 @@ class RegressKind(ExampleKind):
 
     name, settings, evaluation = "regress", RegressSettings, Evaluation
     task, answered, column = RegressTask, Numbered, "target_column"
+    by_label = False
     data = "texts (CSV, TSV, JSON lines), series (.ts, CSV, NPZ) or images, with a number each"
     examples = EXAMPLES
 
     def metrics(self, settings: RegressSettings) -> tuple[Metric, ...]:
         """The loss, and the mean absolute error."""
         return (Metric("loss", "in scaled units", counted="examples"), Metric("mae"))
-
-    def parts(self, source: Path, settings: RegressSettings) -> Parts:
-        """A share is held out, unless a file says what is."""
-        share = settings.validation_fraction
-        return read_parts(source, settings.valid_path, share, settings.seed, settings.reading())
 
     def check_trainable(self, training: list[Example], source: Path) -> None:
         """Numbers that are all the same teach nothing."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from backtime.data.batching.steps import Encoder
-from backtime.data.classes import Answered, Examples, read_all
+from backtime.data.classes import Answered, Examples, read_all, read_parts
 from backtime.data.examples import Example
 from backtime.data.labelled import Reading
 from backtime.models.file import ModelFile
@@ -21,17 +21,13 @@ Parts = tuple[list[Example], list[Example]]
 class ExampleKind(TaskKind):
     """A task that gives one answer about a whole text, series, image or clip.
 
-    A subclass says how examples are parted, how their answers become numbers, which network learns them and
-    how it is measured.
+    A subclass says how answers become numbers, which network learns them and how it is measured.
     """
 
     task: ClassVar[type[ExampleTask]]
     answered: ClassVar[type[Answered]]
     column: ClassVar[str]  # the setting that names the column of answers
-
-    def parts(self, source: Path, settings: Any) -> Parts:
-        """The examples to train on, and those to validate on."""
-        raise NotImplementedError
+    by_label: ClassVar[bool]  # whether a share of each label is held out, or of all examples
 
     def check_trainable(self, training: list[Example], source: Path) -> None:
         """Raise ``UsageError`` where nothing can be learned from the examples of ``source``."""
@@ -68,8 +64,9 @@ class ExampleKind(TaskKind):
     ) -> Answered:
         """All examples, in memory."""
         scores.check_installed("sklearn.metrics")
-        source = self.required(source)
-        parts = self.parts(source, settings)
+        source, share = self.required(source), settings.validation_fraction
+        reading = settings.reading()
+        parts = read_parts(source, settings.valid_path, share, settings.seed, reading, self.by_label)
         if encoding is None:
             self.check_trainable(parts[0], source)
             encoding = self.encoding(parts[0], settings)
