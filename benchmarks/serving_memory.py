@@ -27,7 +27,9 @@ The resident set grows by {growth:.2f} MB from minute {half} to minute {last}.""
 
 def make_classifier(path: Path) -> Path:
     words, random = ["<unk>", "good", "bad", "film"], np.random.default_rng(1)
-    config = ReaderConfig("gru", 64, 1, classes=2, symbols=len(words), embedding_size=16)
+    config = ReaderConfig(
+        cell="gru", hidden_size=64, layers=1, classes=2, symbols=len(words), embedding_size=16
+    )
     encoding = {
         "labels": {"kind": "label", "symbols": ["no", "yes"], "open": False},
         "symbols": {"kind": "word", "symbols": words, "open": True},

@@ -54,10 +54,9 @@ class Groups:
                 await self._come.wait()
                 await asyncio.sleep(COMPANY)
                 await self._places.acquire()
-                group = self._next()
+                tasks.create_task(self._answer(self._next()))
                 if not self._waiting:
                     self._come.clear()
-                tasks.create_task(self._answer(group))
 
     def _next(self) -> list[Request]:
         """Who is answered now: the first that waits, and others as long as their steps are few."""
