@@ -5,6 +5,7 @@
 With ``int8`` each row of a weight matrix is whole numbers -127 to 127 times one float: a quarter of the size.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +15,24 @@ from backtime.errors import UsageError
 from backtime.export.c_cells import CELLS, COLUMN_OF, COMMON, ROW_OF
 from backtime.export.c_check import Source, check
 from backtime.export.chain import Chain, chain_of, forward_only
-from backtime.files import atomic_write
+from backtime.export.made import Made
+from backtime.export.trials import Trial
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array, Weights
 
 
-def write(model: ModelFile, out: Path, int8: bool = False) -> list[str]:
-    """Make both files, compile and run them where there is a compiler, keep them if they agree."""
+def make(model: ModelFile, out: Path, trials: Sequence[Trial], int8: bool = False) -> Made:
+    """Make both files, compile and run them where there is a compiler."""
     if out.suffix != ".c":
         raise UsageError(f"--out {out}: expected a name that ends in .c")
     name = _identifier(out.stem)
     chain = chain_of(quantised(model) if int8 else model, "c")
     source = generate(chain, name, int8)
-    lines = check(chain, source, name)
-    _write_both(out, out.with_name(f"{name}.h"), source)
+    lines = check(chain, source, name, trials)
     lines.append(f"{source.constants:,} bytes of constants, {source.state:,} bytes of state")
-    return [*lines, *(_loss(chain_of(model, "c"), chain) if int8 else [])]
-
-
-def _write_both(out: Path, header: Path, source: Source) -> None:
-    """Both files, or neither."""
-    for path in (out, header):
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder; expected the name of a file to write")
-    with atomic_write(out) as code, atomic_write(header) as declarations:
-        code.write(source.code.encode())
-        declarations.write(source.header.encode())
+    lines += _cost(chain_of(model, "c"), chain, trials) if int8 else []
+    files = {out: source.code.encode(), out.with_name(f"{name}.h"): source.header.encode()}
+    return Made(files, lines)
 
 
 def generate(chain: Chain, name: str, int8: bool = False) -> Source:
@@ -186,11 +179,15 @@ def _identifier(stem: str) -> str:
     return name if name[:1].isalpha() else f"model_{name}"
 
 
-def _loss(exact: Chain, rounded: Chain) -> list[str]:
-    """What int8 costs, on random sequences."""
-    random = np.random.default_rng(0)
-    each = [exact.example(50, random) for _ in range(8)]
-    pairs = [(np.atleast_2d(exact.run(x)), np.atleast_2d(rounded.run(x))) for x in each]
-    worst = max(float(np.abs(a - b).max()) for a, b in pairs)
-    same = np.mean(np.concatenate([a.argmax(1) == b.argmax(1) for a, b in pairs]))
-    return [f"int8: outputs differ by up to {worst:.2g}; the largest output is the same one in {same:.1%}"]
+def _cost(exact: Chain, rounded: Chain, trials: Sequence[Trial]) -> list[str]:
+    """What int8 costs, on the sequences of each trial."""
+    lines = []
+    for trial in trials:
+        pairs = [(np.atleast_2d(exact.run(x)), np.atleast_2d(rounded.run(x))) for x in trial.plain()]
+        worst = max(float(np.abs(a - b).max()) for a, b in pairs)
+        same = np.mean(np.concatenate([a.argmax(1) == b.argmax(1) for a, b in pairs]))
+        lines.append(
+            f"int8 {trial.told}: outputs differ by up to {worst:.2g}; the largest output is the same one in "
+            f"{same:.1%}"
+        )
+    return lines

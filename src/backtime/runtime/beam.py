@@ -41,6 +41,14 @@ class BeamWriter:
 
     def step(self, symbols: Any, state: list[Array], read: Array) -> tuple[Array, Array | None]:
         """Log-probabilities (K, V + 1) after one step of K texts, whose state advances, and the attention."""
+        z, seen = self.scores(symbols, state, read)
+        z = z.astype(np.float64)
+        z -= z.max(1, keepdims=True)
+        found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))
+        return found, seen
+
+    def scores(self, symbols: Any, state: list[Array], read: Array) -> tuple[Array, Array | None]:
+        """The same as scores, of which the softmax is still to be taken."""
         h = self.decoder.step(np.asarray(symbols), state)
         seen = None
         if self.config.attention:
@@ -49,16 +57,14 @@ class BeamWriter:
             seen /= seen.sum(1, keepdims=True)
             both = np.concatenate([seen @ read, h], 1)
             h = np.tanh(both @ self.tensors["combine.weight"].T + self.tensors["combine.bias"])
-        z = (h @ self.tensors["head.weight"].T + self.tensors["head.bias"]).astype(np.float64)
-        z -= z.max(1, keepdims=True)
-        found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))
-        return found, seen
+        return h @ self.tensors["head.weight"].T + self.tensors["head.bias"], seen
 
     def search(self, read: Array, state: list[Array], beam: int, longest: int) -> Written:
         """The best of ``beam`` texts that are written side by side, by the mean log-probability of a symbol.
 
         Each step keeps the ``beam`` likeliest beginnings; one that ends is set aside, and the search goes on
-        until none that is left promises more. An unknown word is never written.
+        until none that is left promises more. An unknown word is never written. A beam of 1 is greedy: it
+        takes the likeliest symbol at each step and ends where that is the end.
         """
         end, live, done = self.config.end, [_Beginning([], 0.0, [])], list[_Beginning]()
         for _ in range(longest):
@@ -92,7 +98,7 @@ def _grown(
     grown: list[_Beginning] = []
     parents: list[int] = []
     ended: list[_Beginning] = []
-    for place in _largest(totals.ravel(), 2 * beam).tolist():
+    for place in _largest(totals.ravel(), 2 * beam if beam > 1 else 1).tolist():
         row, symbol = divmod(place, logs.shape[1])
         looked = [] if seen is None else [*live[row].seen, seen[row]]
         one = _Beginning([*live[row].numbers, symbol], float(totals[row, symbol]), looked)

@@ -52,7 +52,7 @@ class Captioner(BeamWriter):
 
     def caption(self, own: Captioned, beam: int = BEAM) -> Written:
         """The best text that ``search`` finds."""
-        places, state = self.look(self.frame.checked(own))
+        places, state = self.look(self.scaled(self.frame.checked(own)))
         return self.search(places, state, beam, LONGEST * self.frame.longest + 10)
 
     def draw(self, records: Iterable[Any]) -> Any:
@@ -68,14 +68,18 @@ class Captioner(BeamWriter):
             found.append((own.image, written.symbols, written.attention))
         return draw_looks(found, self.config.grid)
 
+    def scaled(self, image: Array) -> Array:
+        """What the network reads of an image (rows, columns, channels)."""
+        found: Array = (image - self.scale.mean) / self.scale.deviation
+        return found.astype(self.tensors["head.weight"].dtype)
+
     def look(self, image: Array) -> tuple[Array, list[Array]]:
-        """Places (P, H) of an image (rows, columns, channels), and the state that the writing begins with.
+        """Places (P, H) of a scaled image, and the state that the writing begins with.
 
         The equations are those of ``models.captioner.Captioner``.
         """
         tensors, config = self.tensors, self.config
-        scaled = (image - self.scale.mean) / self.scale.deviation
-        f = scaled.astype(tensors["head.weight"].dtype).transpose(2, 0, 1)
+        f = image.transpose(2, 0, 1)
         for block in range(config.blocks):
             weight, bias = (tensors[f"convolutions.{block}.{part}"] for part in ("weight", "bias"))
             f = halved(np.maximum(convolved(f, weight) + bias[:, None, None], 0))

@@ -47,9 +47,14 @@ class Transcriber:
         numbers, score = best_text(self.logs(features), beam)
         return "".join(self.characters.symbols[n - 1] for n in numbers), score
 
+    def scaled(self, features: Floats) -> Array:
+        """What the network reads of features."""
+        found: Array = (features - self.scale.mean) / self.scale.deviation
+        return found.astype(self.tensors["head.bias"].dtype)
+
     def logs(self, features: Floats) -> Array:
         """Log-probabilities (T, V + 1) of blank and characters at each step."""
-        rows = ((features - self.scale.mean) / self.scale.deviation).astype(self.tensors["head.bias"].dtype)
+        rows = self.scaled(features)
         y, _ = self.layers.run(rows, np.ones(len(rows), np.int64))
         y = above(self.config, self.tensors, y)
         z = (y @ self.tensors["head.weight"].T + self.tensors["head.bias"]).astype(np.float64)

@@ -1,6 +1,6 @@
 """A trained encoder-decoder on NumPy and the engine alone: it writes symbol by symbol, by beam search."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from backtime.data.pairs import Pair, joined, read_sources, split_text
 from backtime.errors import UsageError
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.file import ModelFile
-from backtime.reference.weights import Array
+from backtime.reference.weights import Array, Integers
 from backtime.runtime.beam import BEAM, BeamWriter, Written
 from backtime.runtime.predictor import Row
 
@@ -50,7 +50,7 @@ class Translator(BeamWriter):
         numbers = self.sources.numbers(split_text(text, self.level))
         if not numbers:
             raise UsageError(f"the text {text!r} has no words; expected a text to translate")
-        read, state = self._read(numbers)
+        read, state = self.look(numbers)
         return self.search(read, state, beam, LONGEST * len(numbers) + 10)
 
     def draw(self, records: Iterable[Pair | str]) -> Any:
@@ -64,7 +64,7 @@ class Translator(BeamWriter):
         found = [(split_text(text, self.level), self.translate(text)) for text in texts]
         return draw_attention([(source, own.symbols, own.attention) for source, own in found])
 
-    def _read(self, numbers: list[int]) -> tuple[Array, list[Array]]:
-        """The encoder's outputs (S, H), and its last state."""
+    def look(self, numbers: Sequence[int] | Integers) -> tuple[Array, list[Array]]:
+        """The encoder's outputs (S, H) for the numbers of a text, and its last state."""
         state = self.encoder.zero_state(1)
         return np.stack([self.encoder.step(np.array([n]), state)[0].copy() for n in numbers]), state
