@@ -1,5 +1,6 @@
 """Small models with random weights, of every network, for the tests of the export."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,8 @@ def language(cell: dict[str, Any], way_in: dict[str, Any]) -> ModelFile:
 
 
 WRITTEN: dict[str, Any] = {"targets": 4, "embedding_size": 3, "attention": True}
-PICTURE = {"rows": 9, "columns": 8, "channels": 2, "filters": 3, "blocks": 2}
-OTHERS = {
+PICTURE: dict[str, Any] = {"rows": 9, "columns": 8, "channels": 2, "filters": 3, "blocks": 2}
+OTHERS: dict[str, Any] = {
     "recommender": RecommenderConfig(cell="gru", **SMALL, items=8, embedding_size=3),
     "piano": PianoConfig(cell="gru", **SMALL, keys=9),
     "reader of symbols": ReaderConfig(cell="lstm", **SMALL, symbols=7, embedding_size=3, classes=4),
@@ -112,6 +113,8 @@ OTHERS = {
         cell="lstm", **SMALL, words=8, characters=6, tags=4, word_size=5, character_size=3, spelling_size=4
     ),
 }
+
+OTHERS["tagger with a field"] = replace(OTHERS["tagger"], crf=True)
 
 
 def other(name: str) -> ModelFile:

@@ -12,7 +12,7 @@ import pytest
 
 from backtime.cli.main import main
 from backtime.errors import UsageError
-from backtime.export import c_check, c_code, export
+from backtime.export import c_check, c_code, c_int8, export
 from backtime.export.chain import chain_of
 from backtime.export.trials.drawn import drawn
 from backtime.models.config import LanguageConfig
@@ -68,7 +68,7 @@ def test_int8_is_a_quarter_of_the_size_and_says_what_it_costs(tmp_path: Path) ->
     sizes = [c_code.generate(chain_of(model, "c"), "net", int8).constants for int8 in (False, True)]
     assert sizes[1] < 0.3 * sizes[0]
     tokens = np.arange(V)
-    exact, rounded = (chain_of(own, "c").run(tokens) for own in (model, c_code.quantised(model)))
+    exact, rounded = (chain_of(own, "c").run(tokens) for own in (model, c_int8.quantised(model)))
     assert 0 < np.abs(exact - rounded).max() < 0.1 * np.abs(exact).max()
 
 

@@ -97,7 +97,7 @@ def _cost(model: ModelFile, data: Path) -> list[str]:
         if error.name != "torch":
             raise
         raise UsageError("--data needs PyTorch: pip install torch") from error
-    from backtime.export.c_code import quantised
+    from backtime.export.c_int8 import quantised
 
     with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
         scores = []

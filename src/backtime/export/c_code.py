@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backtime.errors import UsageError
 from backtime.export.c_cells import CELLS, COLUMN_OF, COMMON, ROW_OF
 from backtime.export.c_check import Source, check
+from backtime.export.c_int8 import cost, quantised, rounded
 from backtime.export.chain import Chain, chain_of, forward_only
 from backtime.export.made import Made
 from backtime.export.trials import Trial
@@ -30,7 +30,7 @@ def make(model: ModelFile, out: Path, trials: Sequence[Trial], int8: bool = Fals
     source = generate(chain, name, int8)
     lines = check(chain, source, name, trials)
     lines.append(f"{source.constants:,} bytes of constants, {source.state:,} bytes of state")
-    lines += _cost(chain_of(model, "c"), chain, trials) if int8 else []
+    lines += cost(chain_of(model, "c"), chain, trials) if int8 else []
     files = {out: source.code.encode(), out.with_name(f"{name}.h"): source.header.encode()}
     return Made(files, lines)
 
@@ -85,23 +85,6 @@ void {name}_init({name}_state *state);
 """
 
 
-def quantised(model: ModelFile) -> ModelFile:
-    """The model whose matrices have passed through int8 and back: what the C file with ``int8`` computes."""
-
-    def through(value: Array) -> Array:
-        whole, scale = _int8(value)
-        back: Array = (whole * scale[:, None]).astype(value.dtype)
-        return back
-
-    tensors = {key: through(own) if own.ndim == 2 else own for key, own in model.tensors.items()}
-    return model._replace(tensors=tensors)
-
-
-def _int8(value: Array) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    scale = np.maximum(np.abs(value).max(1), 1e-30).astype(np.float32) / np.float32(127)
-    return np.rint(value / scale[:, None]).astype(np.int8), scale
-
-
 def _arrays(chain: Chain) -> dict[str, Array]:
     """The constants by name."""
     found: dict[str, Array] = {} if chain.embedding is None else {"embedding": chain.embedding}
@@ -124,7 +107,7 @@ def _array(name: str, value: Array, int8: bool) -> str:
         return (
             f"static const float {name}[] = {{\n{_wrapped([f'{float(v):.8e}f' for v in value.ravel()])}}};\n"
         )
-    whole, scale = _int8(value)
+    whole, scale = rounded(value)
     return (
         f"static const weight {name}[] = {{\n{_wrapped([str(v) for v in whole.ravel().tolist()])}}};\n"
         f"{_array(f'{name}_scale', scale, False)}"
@@ -177,17 +160,3 @@ def _body(chain: Chain) -> str:
 def _identifier(stem: str) -> str:
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
     return name if name[:1].isalpha() else f"model_{name}"
-
-
-def _cost(exact: Chain, rounded: Chain, trials: Sequence[Trial]) -> list[str]:
-    """What int8 costs, on the sequences of each trial."""
-    lines = []
-    for trial in trials:
-        pairs = [(np.atleast_2d(exact.run(x)), np.atleast_2d(rounded.run(x))) for x in trial.plain()]
-        worst = max(float(np.abs(a - b).max()) for a, b in pairs)
-        same = np.mean(np.concatenate([a.argmax(1) == b.argmax(1) for a, b in pairs]))
-        lines.append(
-            f"int8 {trial.told}: outputs differ by up to {worst:.2g}; the largest output is the same one in "
-            f"{same:.1%}"
-        )
-    return lines

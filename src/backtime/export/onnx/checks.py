@@ -138,10 +138,11 @@ def _tagger(model: ModelFile, run: Run, batch: list[Any]) -> Pairs:
 
 
 def _transcriber(model: ModelFile, run: Run, batch: list[Any]) -> Pairs:
+    config: Any = model.config
     theirs = run({"x": padded(batch), "lengths": lengths_of(batch)})["output"]
-    layers, pairs = Layers(model.config, model.tensors, "rnn"), []
+    layers, pairs = Layers(config, model.tensors, "rnn"), []
     for b, x in enumerate(batch):
-        y = above(model.config, model.tensors, layers.run(x, np.ones(len(x), np.int64))[0])
+        y = above(config, model.tensors, layers.run(x, np.ones(len(x), np.int64))[0])
         pairs.append((_head(model, y), theirs[: len(x), b]))
     return pairs
 
