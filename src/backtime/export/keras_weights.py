@@ -31,7 +31,7 @@ def make(model: ModelFile, out: Path, trials: Sequence[Trial]) -> Made:
     for trial in trials:
         pairs = [(chain.run(x), back.run(x)) for x in trial.plain()]
         worst, largest = agreement(pairs, f"{trial.told} the model and the weights that came back")
-        lines.append(f"read back and run {found(trial, worst, largest)}")
+        lines.append(f"read back and run {found(trial.told, worst, largest)}")
     content = BytesIO()
     arrays: Any = {f"{layer}/{n}": own for layer, each in lists.items() for n, own in enumerate(each)}
     np.savez(content, **arrays)

@@ -30,7 +30,7 @@ def make(model: ModelFile, out: Path, trials: Sequence[Trial]) -> Made:
     for trial in trials:
         pairs = [(chain.run(x), _computed(chain, value, x)) for x in trial.plain()]
         worst, largest = agreement(pairs, f"{trial.told} RTNeural's sums and the engine")
-        lines.append(f"computed as RTNeural does {found(trial, worst, largest)}")
+        lines.append(f"computed as RTNeural does {found(trial.told, worst, largest)}")
     return Made({out: json.dumps(value).encode()}, lines)
 
 

@@ -46,7 +46,7 @@ def _tried(model: ModelFile, tensors: dict[str, Any], trials: Sequence[Trial]) -
     for trial in trials:
         pairs = [(chain.run(x), _run(chain, tensors, x)) for x in trial.plain()]
         worst, largest = agreement(pairs, f"{trial.told} torch.nn and the engine")
-        lines.append(f"torch.nn agrees {found(trial, worst, largest)}")
+        lines.append(f"torch.nn agrees {found(trial.told, worst, largest)}")
     return lines
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from backtime.data.batching.buckets import Packed
 from backtime.errors import UsageError
-from backtime.export.chain import chain_of
+from backtime.export.chain import Chain, chain_of
 from backtime.export.onnx.writer_checks import compare_writer
 from backtime.export.trials import Trial, found, lengths_of, padded
 from backtime.interchange.agreement import agreement
@@ -25,8 +25,8 @@ def check(model: ModelFile, parts: dict[str, bytes], trials: Sequence[Trial]) ->
     runs, lines = {end: session(content) for end, content in parts.items()}, []
     for trial in trials:
         pairs = [pair for batch in trial.batches for pair in _compare(model, runs, batch)]
-        worst, largest = agreement(pairs, f"{trial.told} ONNX Runtime and the engine")
-        lines.append(f"ONNX Runtime agrees {found(trial, worst, largest)}")
+        worst, largest = agreement(pairs, f"{trial.batched} ONNX Runtime and the engine")
+        lines.append(f"ONNX Runtime agrees {found(trial.batched, worst, largest)}")
     return lines
 
 
@@ -58,23 +58,29 @@ def _compare(model: ModelFile, runs: dict[str, Run], batch: list[Any]) -> Pairs:
 
 
 def _aligned(model: ModelFile, run: Run, batch: list[Any]) -> Pairs:
-    """Whole sequences, and the same in two pieces with the state handed over."""
+    """Whole sequences, and each in two pieces, with the state handed over where its first one ends."""
     chain = chain_of(model, "onnx")
     rows = [own[0] if isinstance(own, tuple) else own for own in batch]
-    x, lengths, name = padded(rows), lengths_of(rows), "tokens" if chain.symbols else "x"
-    zeros = np.zeros((chain.config.layers, len(rows), chain.config.hidden_size), np.float32)
-    state = {"h_0": zeros, "c_0": zeros}
-    ours = [chain.run(own) for own in rows]
-    whole = run({name: x, "lengths": lengths, **state})["output"]
+    ours, name = [chain.run(own) for own in rows], "tokens" if chain.symbols else "x"
+
+    def piece(parts: list[Any], state: dict[str, Any]) -> dict[str, Any]:
+        return run({name: padded(parts), "lengths": lengths_of(parts), **state})
+
+    whole = piece(rows, _zeros(chain, len(rows)))["output"]
     pairs = [(own, whole[: len(own), b]) for b, own in enumerate(ours)]
-    if (half := int(lengths.min()) // 2) > 0:
-        full = np.full(len(rows), half, np.int32)
-        first = run({name: x[:half], "lengths": full, **state})
+    long = [(row, own, len(row) // 2) for row, own in zip(rows, ours, strict=True) if len(row) > 1]
+    if long:
+        first = piece([row[:half] for row, _, half in long], _zeros(chain, len(long)))
         state = {f"{part}_0": first[f"{part}_n"] for part in "hc" if f"{part}_n" in first}
-        second = run({name: x[half:], "lengths": lengths - full, **state})
-        both = np.concatenate([first["output"], second["output"]])
-        pairs += [(own, both[: len(own), b]) for b, own in enumerate(ours)]
+        second = piece([row[half:] for row, _, half in long], state)["output"]
+        for b, (_, own, half) in enumerate(long):
+            pairs += [(own[:half], first["output"][:half, b]), (own[half:], second[: len(own) - half, b])]
     return pairs
+
+
+def _zeros(chain: Chain, B: int) -> dict[str, Any]:
+    zeros = np.zeros((chain.config.layers, B, chain.config.hidden_size), np.float32)
+    return {"h_0": zeros, "c_0": zeros}
 
 
 def _vectors(model: ModelFile, run: Run, batch: list[Any]) -> Pairs:

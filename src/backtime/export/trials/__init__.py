@@ -1,7 +1,7 @@
 """What an exported file is tried on before it is kept: sequences drawn at random, and those of data.
 
 - ``drawn``     random ones, of which a file is always tried
-- ``records``   those of a file or folder such as the model was trained on
+- ``records``   those of a file or folder such as the model was trained on; ``numbering`` makes them numbers
 
 A sequence is what the network reads of one record, as numbers:
 
@@ -11,7 +11,6 @@ A sequence is what the network reads of one record, as numbers:
 - of a writer (source (T,) or image (R, C, K), the numbers of the text that is written)
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,32 +18,32 @@ import numpy as np
 from backtime.reference.weights import Array
 
 Sequence = Any  # one of those above
-PLAIN = (6, 100)  # how many sequences, of how many steps, a format sees that runs one after the other
 
 
 class Trial(NamedTuple):
-    """Batches of sequences of different lengths; ``told`` says where they come from: ``"on ..."``."""
+    """Batches of sequences of different lengths; ``told`` says where they come from: ``"on ..."``.
+
+    ONNX Runtime runs the batches. The other formats take no batch: they run the sequences one by one.
+    """
 
     told: str
     batches: list[list[Sequence]]
 
     def plain(self) -> list[Array]:
-        """Some sequences (T,) or (T, I) one by one, for formats that take no batch."""
-        count, steps = PLAIN
-        found: list[Array] = []
-        for own in self._each():
-            x = own[0] if isinstance(own, tuple) else own
-            found.append(x[:steps])
-        return found[:count]
+        """The sequences (T,) or (T, I), one by one."""
+        each = (own for batch in self.batches for own in batch)
+        return [own[0] if isinstance(own, tuple) else own for own in each]
 
-    def _each(self) -> Iterator[Sequence]:
-        """The sequences, those of the largest batch first."""
-        return (own for batch in sorted(self.batches, key=len, reverse=True) for own in batch)
+    @property
+    def batched(self) -> str:
+        """``told``, and the sizes of the batches."""
+        *sizes, last = map(str, map(len, self.batches))
+        return f"{self.told}, in batches of {', '.join(sizes)} and {last}"
 
 
-def found(trial: Trial, worst: float, largest: float) -> str:
+def found(told: str, worst: float, largest: float) -> str:
     """What comes of a trial, in words."""
-    return f"{trial.told}: the largest difference is {worst:.1e}, of outputs up to {largest:.3g}"
+    return f"{told}: the largest difference is {worst:.1e}, of outputs up to {largest:.3g}"
 
 
 def padded(rows: list[Any]) -> Array:
