@@ -71,3 +71,25 @@ def test_onnx_of_float64_is_float32(cell: dict[str, Any], tmp_path: Path) -> Non
     assert "written as float32" in line
     export(model, "onnx", tmp_path / "single.onnx")
     assert (tmp_path / "double.onnx").read_bytes() == (tmp_path / "single.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("place", [4, 5, 6], ids=["lengths", "h", "c"])
+@pytest.mark.parametrize("name", ["language", "recursive forecaster"])
+def test_lengths_or_a_state_that_is_not_read_leaves_no_file(
+    name: str, place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without lengths the outputs are right, and the state is that of the padding."""
+    built = checks.session
+
+    def spoiled(content: bytes) -> Any:
+        own = onnx.ModelProto.FromString(content)
+        for node in own.graph.node:
+            if node.op_type == "LSTM":
+                node.input[place] = ""
+        return built(own.SerializeToString())
+
+    monkeypatch.setattr(checks, "session", spoiled)
+    model = language({"cell": "lstm"}, ALIGNED[0]) if name == "language" else other(name)
+    with pytest.raises(UsageError, match="no file is written"):
+        export(model, "onnx", tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
