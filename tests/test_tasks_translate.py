@@ -93,7 +93,7 @@ def test_the_runtime_computes_what_the_network_does(cell: str, attention: bool) 
     tensors = {name: value.numpy() for name, value in network.state_dict().items()}
     own = Translator(ModelFile("translate", network.config, encoding | {"level": {"level": "char"}}, tensors))
     for n, (source, target) in enumerate(pairs):
-        read, state = own._read(source.tolist())
+        read, state = own.look(source.tolist())
         for t, symbol in enumerate([network.config.end, *target.tolist()]):
             found, _ = own.step([symbol], state, read)
             np.testing.assert_allclose(found[0], logs[t, n].numpy(), atol=1e-4)
@@ -102,7 +102,7 @@ def test_the_runtime_computes_what_the_network_does(cell: str, attention: bool) 
 def test_a_beam_of_one_takes_the_likeliest_symbol_at_each_step(home: Path) -> None:
     own = tasks.load(home / "run")
     assert isinstance(own, Translator)
-    read, state = own._read(own.sources.numbers(["seven", "six", "one"]))
+    read, state = own.look(own.sources.numbers(["seven", "six", "one"]))
     written, total, last = [], 0.0, own.config.end
     while not written or last != own.config.end:
         logs = own.step([last], state, read)[0][0]

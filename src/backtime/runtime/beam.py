@@ -11,6 +11,7 @@ from backtime.models.file import ModelFile
 from backtime.models.writer_config import WriterConfig
 from backtime.reference.weights import Array
 from backtime.runtime.groups import Grouped
+from backtime.runtime.layers import log_softmax
 from backtime.runtime.stacks import Stack, stack_of
 
 BEAM = 5  # texts side by side
@@ -60,9 +61,14 @@ class BeamWriter(Grouped):
 
     def step(self, symbols: Any, state: list[Array], read: Array) -> tuple[Array, Array | None]:
         """Log-probabilities (K, V + 1) after one step of K texts, whose state advances, and the attention."""
-        return self._said(self.decoder.step(np.asarray(symbols), state), read)
+        z, seen = self.scores(symbols, state, read)
+        return log_softmax(z), seen
 
-    def _said(self, h: Array, read: Array) -> tuple[Array, Array | None]:
+    def scores(self, symbols: Any, state: list[Array], read: Array) -> tuple[Array, Array | None]:
+        """The same as scores, of which the softmax is still to be taken."""
+        return self._scores(self.decoder.step(np.asarray(symbols), state), read)
+
+    def _scores(self, h: Array, read: Array) -> tuple[Array, Array | None]:
         seen = None
         if self.config.attention:
             scores = h @ self.tensors["score.weight"] @ read.T
@@ -70,10 +76,7 @@ class BeamWriter(Grouped):
             seen /= seen.sum(1, keepdims=True)
             both = np.concatenate([seen @ read, h], 1)
             h = np.tanh(both @ self.tensors["combine.weight"].T + self.tensors["combine.bias"])
-        z = (h @ self.tensors["head.weight"].T + self.tensors["head.bias"]).astype(np.float64)
-        z -= z.max(1, keepdims=True)
-        found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))
-        return found, seen
+        return h @ self.tensors["head.weight"].T + self.tensors["head.bias"], seen
 
     def search(self, read: Array, state: list[Array], beam: int, longest: int) -> Written:
         """The best text that ``searching`` finds, alone."""
@@ -107,13 +110,15 @@ class BeamWriter(Grouped):
         It asks for one step after the other.
 
         Each step keeps the ``beam`` likeliest beginnings; one that ends is set aside, and the search goes on
-        until none that is left promises more. An unknown word is never written.
+        until none that is left promises more. An unknown word is never written. A beam of 1 is greedy: it
+        takes the likeliest symbol at each step and ends where that is the end.
         """
         end, live, done = self.config.end, [_Beginning([], 0.0, [])], list[_Beginning]()
         for _ in range(longest):
             last = [one.numbers[-1] if one.numbers else end for one in live]
             h, state = yield Asked(np.array(last), state)
-            logs, seen = self._said(h, read)
+            z, seen = self._scores(h, read)
+            logs = log_softmax(z)
             if self.targets.open:
                 logs[:, 0] = -np.inf
             grown, parents, ended = _grown(live, logs, seen, beam, end)
@@ -142,7 +147,7 @@ def _grown(
     grown: list[_Beginning] = []
     parents: list[int] = []
     ended: list[_Beginning] = []
-    for place in _largest(totals.ravel(), 2 * beam).tolist():
+    for place in _largest(totals.ravel(), 2 * beam if beam > 1 else 1).tolist():
         row, symbol = divmod(place, logs.shape[1])
         looked = [] if seen is None else [*live[row].seen, seen[row]]
         one = _Beginning([*live[row].numbers, symbol], float(totals[row, symbol]), looked)

@@ -72,7 +72,7 @@ class Captioner(BeamWriter):
         return LONGEST * self.frame.longest + 10
 
     def _search(self, image: Array, beam: int) -> Search:
-        places, state = self.look(image)
+        places, state = self.look(self.scaled(image))
         return self.searching(places, state, beam, self._longest)
 
     def caption(self, own: Captioned, beam: int = BEAM) -> Written:
@@ -92,14 +92,18 @@ class Captioner(BeamWriter):
             found.append((own.image, written.symbols, written.attention))
         return draw_looks(found, self.config.grid)
 
+    def scaled(self, image: Array) -> Array:
+        """What the network reads of an image (rows, columns, channels)."""
+        found: Array = (image - self.scale.mean) / self.scale.deviation
+        return found.astype(self.tensors["head.weight"].dtype)
+
     def look(self, image: Array) -> tuple[Array, list[Array]]:
-        """Places (P, H) of an image (rows, columns, channels), and the state that the writing begins with.
+        """Places (P, H) of a scaled image, and the state that the writing begins with.
 
         The equations are those of ``models.captioner.Captioner``.
         """
         tensors, config = self.tensors, self.config
-        scaled = (image - self.scale.mean) / self.scale.deviation
-        f = scaled.astype(tensors["head.weight"].dtype).transpose(2, 0, 1)
+        f = image.transpose(2, 0, 1)
         for block in range(config.blocks):
             weight, bias = (tensors[f"convolutions.{block}.{part}"] for part in ("weight", "bias"))
             f = halved(np.maximum(convolved(f, weight) + bias[:, None, None], 0))

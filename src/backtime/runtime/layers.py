@@ -48,6 +48,14 @@ def above(config: RecurrentConfig, tensors: Tensors, y: Array, rows: int = 1) ->
     return y
 
 
+def log_softmax(z: Array) -> Array:
+    """Of each row, in float64."""
+    z = z.astype(np.float64)
+    z -= z.max(1, keepdims=True)
+    found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))
+    return found
+
+
 class Layers:
     """The layers that a configuration and the tensors ``NAME.weight_ih_l0`` and so on describe."""
 

@@ -17,7 +17,7 @@ from backtime.models.file import ModelFile
 from backtime.models.transcriber_config import TranscriberConfig
 from backtime.reference.weights import Array
 from backtime.runtime.groups import Grouped, apart, longest_first
-from backtime.runtime.layers import Layers, above, product
+from backtime.runtime.layers import Layers, above, log_softmax, product
 from backtime.runtime.predictor import Prepared, Row
 
 BEAM = 8
@@ -72,31 +72,28 @@ class Transcriber(Grouped):
         numbers, score = best_text(logs, beam)
         return "".join(self.characters.symbols[n - 1] for n in numbers), score
 
+    def scaled(self, features: Floats) -> Array:
+        """What the network reads of features."""
+        found: Array = (features - self.scale.mean) / self.scale.deviation
+        return found.astype(self.tensors["head.bias"].dtype)
+
     def logs(self, features: Floats) -> Array:
         """Log-probabilities (T, V + 1) of blank and characters at each step."""
         return self._logs([features])[0]
 
     def _logs(self, every: Sequence[Floats]) -> list[Array]:
-        dtype = self.tensors["head.bias"].dtype
-        scaled = [((own - self.scale.mean) / self.scale.deviation).astype(dtype) for own in every]
+        scaled = [self.scaled(own) for own in every]
         records, places = longest_first(scaled, [len(own) for own in scaled])
         packed = pack(records)
         y, _ = self.layers.run(cast(Array, packed.rows), packed.batch_sizes)
         y = above(self.config, self.tensors, y)
         z = product(y, self.tensors["head.weight"]) + self.tensors["head.bias"]
-        logs = [_log_softmax(own) for own in apart(z, packed.batch_sizes)]
+        logs = [log_softmax(own) for own in apart(z, packed.batch_sizes)]
         return [logs[place] for place in places]
 
 
 def _row(name: str, text: str, score: float) -> Row:
     return {"file": name, "text": text, "score": round(score, 4)}
-
-
-def _log_softmax(z: Array) -> Array:
-    z = z.astype(np.float64)
-    z -= z.max(1, keepdims=True)
-    found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))
-    return found
 
 
 def best_text(logs: Array, beam: int) -> tuple[list[int], float]:

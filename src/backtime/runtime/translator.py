@@ -14,7 +14,7 @@ from backtime.data.pairs import Pair, joined, read_sources, split_text
 from backtime.errors import UsageError
 from backtime.models.encoder_decoder_config import EncoderDecoderConfig
 from backtime.models.file import ModelFile
-from backtime.reference.weights import Array
+from backtime.reference.weights import Array, Integers
 from backtime.runtime.beam import BEAM, BeamWriter, Written
 from backtime.runtime.groups import longest_first, stepped
 from backtime.runtime.predictor import Prepared, Row
@@ -100,7 +100,7 @@ class Translator(BeamWriter):
         found = [(split_text(text, self.level), self.translate(text)) for text in texts]
         return draw_attention([(source, own.symbols, own.attention) for source, own in found])
 
-    def _read(self, numbers: list[int]) -> tuple[Array, list[Array]]:
-        """The encoder's outputs (S, H), and its last state."""
-        [read], state = stepped(self.encoder, [np.array(numbers, np.int64)])
+    def look(self, numbers: Sequence[int] | Integers) -> tuple[Array, list[Array]]:
+        """The encoder's outputs (S, H) for the numbers of a text, and its last state."""
+        [read], state = stepped(self.encoder, [np.asarray(numbers, np.int64)])
         return read, state
