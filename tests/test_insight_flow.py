@@ -12,7 +12,8 @@ import backtime.nn
 from backtime import UsageError
 from backtime.insight import flow
 from backtime.insight.layers.levels import Level
-from backtime.insight.steps import steps
+from backtime.insight.steps.general import AnyStep
+from backtime.insight.steps.lstm import LstmStep
 from unrolled import lag_gradients, norms, unroll
 
 # float64 and some hundred sums on the way: what is right agrees to 1e-12, what is wrong does not
@@ -133,7 +134,7 @@ def test_every_option_adds_up_to_the_engines_gradient(cell: str, options: dict[s
 def test_by_hand_and_by_autograd_are_the_same_step(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = make(cell), batch(T, B, I)
     by_hand = flow(model, x)
-    monkeypatch.setattr("backtime.insight.gradient.through_time.step_of", steps.AnyStep)
+    monkeypatch.setattr("backtime.insight.gradient.through_time.step_of", AnyStep)
     general = flow(model, x)
     for a, b in zip(by_hand.levels, general.levels, strict=True):
         np.testing.assert_allclose(a.log_mean, b.log_mean, rtol=1e-10, atol=1e-10)
@@ -143,13 +144,13 @@ def test_by_hand_and_by_autograd_are_the_same_step(cell: str, monkeypatch: pytes
 
 
 def test_a_wrong_sign_shows_in_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = steps.LstmStep.__init__
+    right = LstmStep.__init__
 
-    def wrong(self: steps.LstmStep, level: Level) -> None:
+    def wrong(self: LstmStep, level: Level) -> None:
         right(self, level)
         self.to_h[0][:, :, 0, 0] *= -1  # a unit's output gate
 
-    monkeypatch.setattr(steps.LstmStep, "__init__", wrong)
+    monkeypatch.setattr(LstmStep, "__init__", wrong)
     gap = flow(make("lstm", 1), batch(T, B, I)).gap
     assert gap is not None and gap > 1e-3
 
