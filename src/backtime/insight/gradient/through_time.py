@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from backtime.insight.gradient.line import LineShare
-from backtime.insight.gradient.norms import norms
+from backtime.insight.gradient.norms import norms, within
 from backtime.insight.gradient.rows import Rows
 from backtime.insight.gradient.truncated import TruncatedSums
-from backtime.insight.layers.levels import Level
+from backtime.insight.layers.levels import Gradients, Level
 from backtime.insight.steps.choice import step_of
-from backtime.insight.steps.step import Gradients, Step
+from backtime.insight.steps.step import Step
 from backtime.nn.types import States
 
 
@@ -99,11 +99,17 @@ class _Journey:
 
     def _sizes(self, here: slice) -> list[Tensor]:
         """For each level |dh| (B, N), after rows that have grown or shrunk too far were rescaled."""
-        found = [[norms(part[:, here]) for part in own] for own in self.rows.state]
-        largest = torch.stack([size for own in found for size in own]).amax(0)
-        if self.rows.rescale(here, largest):
-            return [norms(own[0][:, here]) for own in self.rows.state]
-        return [own[0] for own in found]
+        found = [norms(own[0][:, here]) for own in self.rows.state]
+        if all(
+            step.steady and within(size, or_zero=False) for step, size in zip(self.steps, found, strict=True)
+        ):
+            return found
+        others = [norms(part[:, here]) for own in self.rows.state for part in own[1:]]
+        largest = torch.stack([*found, *others]).amax(0)
+        if within(largest, or_zero=True):
+            return found
+        self.rows.rescale(here, largest)
+        return [norms(own[0][:, here]) for own in self.rows.state]
 
     def _level(
         self, n: int, s: int, here: slice, above: Tensor | None, sizes: Tensor, scale: Tensor | None

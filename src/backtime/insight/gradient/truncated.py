@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from backtime.insight.steps.step import Gradients, Step
+from backtime.insight.layers.levels import Gradients
+from backtime.insight.steps.step import Step
 from backtime.nn.types import States
 
 BLOCK = 16  # steps whose sums go to the weights in one product

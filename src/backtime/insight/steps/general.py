@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from backtime.insight.layers.levels import Level
-from backtime.insight.steps.step import Gradients, Taken
+from backtime.insight.layers.levels import Gradients, Level
+from backtime.insight.steps.step import Taken
 from backtime.nn.backends.composed import _input_product
 from backtime.nn.backends.equations import STEPS
 from backtime.nn.types import States
@@ -12,6 +12,8 @@ from backtime.nn.types import States
 
 class AnyStep:
     """The rows of a step are repeated for every loss."""
+
+    steady = False  # through a peephole dc may grow by itself
 
     def __init__(self, level: Level) -> None:
         """Nothing is computed beforehand."""
