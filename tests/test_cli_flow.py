@@ -49,6 +49,17 @@ def test_the_page_is_whole_without_a_network(desk: Path) -> None:
     assert "src=" not in page[:200] and "<link" not in page and "http" not in page[script : script + 3000]
 
 
+def test_what_the_problem_needs_is_in_every_output(desk: Path, capsys: Any) -> None:
+    out = desk / "needs"
+    assert main(["flow", str(desk / "rnn"), *SMALL, "--needs", "24", "--out", str(out)]) == 0
+    assert "of the 24 steps that you need" in " ".join(capsys.readouterr().out.split())
+    found = json.loads((out / "flow.json").read_text())
+    assert found["needs"] == 24 and found["verdict"]["findings"][0]["illness"] == "vanishing"
+    page = (out / "flow.html").read_text()
+    assert "of the 24 steps that you need" in page and "needed: 24" in page
+    assert b"needed: 24" in (out / "flow.svg").read_bytes()
+
+
 def test_compare_puts_two_side_by_side(desk: Path, capsys: Any) -> None:
     models = [str(desk / "rnn"), str(desk / "lstm")]
     assert main(["flow", "--compare", *models, *SMALL, "--out", str(desk / "both")]) == 0
@@ -70,6 +81,7 @@ def test_json_is_one_object_on_stdout(desk: Path, capsys: Any) -> None:
         (["flow"], "MODEL is missing"),
         (["flow", "nowhere"], "nowhere: no such file"),
         (["flow", "{desk}/lstm", "--steps", "1"], "--steps is 1"),
+        (["flow", "{desk}/lstm", "--needs", "0"], "--needs is 0"),
         (["flow", "{desk}/lstm/best/model.safetensors"], "DATA is missing"),
         (["flow", "{desk}/lstm", "--compare", "a", "b"], "--compare takes two models"),
     ],

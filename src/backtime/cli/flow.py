@@ -15,6 +15,7 @@ EXAMPLES = """\
 examples:
   backtime flow runs/book-lstm-1                       on the end of the text it was trained on
   backtime flow runs/book-lstm-1 other.txt --steps 512
+  backtime flow runs/adding-rnn-1 --needs 50           does the gradient reach 50 steps back?
   backtime flow --compare runs/book-rnn-1 runs/book-lstm-1 --data book.txt
   backtime flow runs/book-lstm-1 --units 12            what units of the top layer do
   backtime flow runs/reviews-gru-1 --units 5           which words decided for the label"""
@@ -63,6 +64,12 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
         type=int,
         metavar="N",
         help="what the model was trained with (default: as its run says)",
+    )
+    parser.add_argument(
+        "--needs",
+        type=int,
+        metavar="N",
+        help="how many steps back the answer lies in your problem: does the gradient reach that far?",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where files go (default flow-NAME)")
     parser.add_argument(
@@ -130,7 +137,7 @@ def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[A
         )
     trained = args.seq_length or run_of.get("settings", {}).get("seq_length")
     reading = language.read(path, data, args.steps, args.batch_size or PIECES, folder)
-    report = language.measure(reading, trained)
+    report = language.measure(reading, trained, args.needs)
     if args.units is None:
         return report, None
     units = language.units_of(reading, args.units)
@@ -149,7 +156,7 @@ def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[
     found = flow_of(task.model, lambda: looking.batch_loss(task), lags=args.steps, spectra=True)
     name = path.stem or str(path)
     trained, option = looking.length(own.settings)
-    told = report(name, found, args.seq_length or trained, found.loss, option)
+    told = report(name, found, args.seq_length or trained, found.loss, option, args.needs)
     if args.units is None:
         return told, None
     decided = own.kind.decisions(own.file, own.data, args.units)
@@ -163,7 +170,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--compare takes two models and --data a text; MODEL stands alone")
     if not args.compare and args.model is None:
         raise UsageError("MODEL is missing; expected a model file or a run folder")
-    for name in ("steps", "batch_size", "seq_length", "units", "threads"):
+    for name in ("steps", "batch_size", "seq_length", "needs", "units", "threads"):
         value = getattr(args, name)
         if value is not None and value < (2 if name == "steps" else 1):
             raise UsageError(f"--{name.replace('_', '-')} is {value}; expected a whole number from 1")
