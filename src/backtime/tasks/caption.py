@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from backtime.training.metrics import Metric
 from backtime.training.settings import DATA, NETWORK
 
 if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
     from backtime.models.writer import TextBatch, Writer
 
 TEXT_FILE = "texts of an idx file's images, one a line (default: its labels)"
@@ -176,6 +177,12 @@ class CaptionKind(TaskKind):
     def predictor(self, model: ModelFile) -> Captioner:
         """The runtime's captioner, without PyTorch."""
         return Captioner(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """Each symbol of the text of each image."""
+        from backtime.tasks.questions.writing import captions
+
+        return captions(model, source, count)
 
 
 KIND = CaptionKind()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,7 @@ from backtime.training.metrics import Metric
 from backtime.training.settings import DATA
 
 if TYPE_CHECKING:
-    import torch
-
-    from backtime.insight.decisions import Decision
+    from backtime.insight.decisions import Question
     from backtime.models.reader import Reader as Network
 
 EXAMPLES = """\
@@ -144,24 +142,11 @@ class ClassifyKind(TaskKind):
         """The runtime's classifier, without PyTorch."""
         return Reader(model)
 
-    def decisions(self, model: ModelFile, source: Path, count: int) -> list[Decision]:
-        """Which steps of each example decided for the label that was found."""
-        import torch
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The label of each example."""
+        from backtime.tasks.questions.examples import labels
 
-        from backtime.insight.decisions import Decision, contributions
-        from backtime.models.saving import build_model
-
-        network, encoder = build_model(model).eval(), Encoder.from_json(model.encoding)
-        labels = Lexicon.from_json(model.encoding["labels"]).symbols
-        found = []
-        for example in read_all(source, Reading.from_json(model.encoding["reading"]))[:count]:
-            rows, sizes = map(torch.from_numpy, encoder.batch([encoder.encode(example)]))
-            scores = network.scores(rows, sizes).detach()[0]
-            best = int(scores.argmax())
-            added = contributions(network.rnn, partial(_score, network, rows, sizes, best))
-            steps = encoder.names(example)
-            found.append(Decision(labels[best], float(scores.softmax(0)[best]), steps, *added))
-        return found
+        return labels(model, source, count)
 
 
 KIND = ClassifyKind()
@@ -178,10 +163,6 @@ def predicted(
         total += cross_entropy(z, labels, reduction="sum").item()
         found[chosen] = z.argmax(1).numpy(force=True)
     return found, total / len(found)
-
-
-def _score(network: Network, rows: torch.Tensor, sizes: torch.Tensor, label: int) -> torch.Tensor:
-    return network.scores(rows, sizes)[0, label]
 
 
 def _scores(right: NDArray[np.int64], found: NDArray[np.int64]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -43,6 +44,7 @@ from backtime.training.task import Carried, Task
 if TYPE_CHECKING:
     import torch
 
+    from backtime.insight.decisions import Question
     from backtime.models.forecaster import Forecaster as Network
 
 NETWORK_FIELDS = (*LAYERS, "output_layers")
@@ -305,6 +307,12 @@ class ForecastKind(TaskKind):
     def predictor(self, model: ModelFile) -> Forecaster:
         """The runtime's forecaster, without PyTorch."""
         return Forecaster(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The first and the last step of some forecasts."""
+        from backtime.tasks.questions.windows import forecasts
+
+        return forecasts(model, source, count)
 
 
 KIND = ForecastKind()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from backtime.training.task import Carried, Task
 if TYPE_CHECKING:
     import torch
 
+    from backtime.insight.decisions import Question
     from backtime.models.piano import Piano as Network
 
 NETWORK_FIELDS = (*LAYERS, "output_layers")
@@ -221,6 +223,12 @@ class MusicKind(TaskKind):
     def predictor(self, model: ModelFile) -> Piano:
         """The runtime's network, without PyTorch."""
         return Piano(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The likeliest key after each piece."""
+        from backtime.tasks.questions.pieces import next_keys
+
+        return next_keys(model, source, count)
 
 
 KIND = MusicKind()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from backtime.training.task import Carried, Task
 if TYPE_CHECKING:
     import torch
 
+    from backtime.insight.decisions import Question
     from backtime.models.recommender import Recommender as Network
 
 Numbers = NDArray[np.int64]
@@ -203,6 +205,12 @@ class RecommendKind(TaskKind):
     def predictor(self, model: ModelFile) -> Recommender:
         """The runtime's recommender, without PyTorch."""
         return Recommender(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The next item of each session."""
+        from backtime.tasks.questions.sessions import next_items
+
+        return next_items(model, source, count)
 
 
 KIND = RecommendKind()

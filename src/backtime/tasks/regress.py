@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from backtime.training.metrics import Metric
 from backtime.training.settings import DATA
 
 if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
     from backtime.models.regressor import Regressor as Network
 
 EXAMPLES = """\
@@ -135,6 +137,12 @@ class RegressKind(TaskKind):
     def predictor(self, model: ModelFile) -> Regressor:
         """The runtime's regressor, without PyTorch."""
         return Regressor(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The number of each example."""
+        from backtime.tasks.questions.examples import numbers
+
+        return numbers(model, source, count)
 
 
 KIND = RegressKind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from backtime.training.task import Carried, Task
 if TYPE_CHECKING:
     import torch
 
+    from backtime.insight.decisions import Question
     from backtime.models.similarity import Similarity as Network
 
 NETWORK_FIELDS = (*ENCODER_FIELDS, "embedding_size")
@@ -238,6 +240,12 @@ class SimilarKind(TaskKind):
     def predictor(self, model: ModelFile) -> Similarity:
         """The runtime's comparison of texts, without PyTorch."""
         return Similarity(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The cosine of each pair."""
+        from backtime.tasks.questions.pairs import cosines
+
+        return cosines(model, source, count)
 
 
 KIND = SimilarKind()

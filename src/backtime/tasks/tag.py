@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +40,7 @@ from backtime.training.task import Carried, Task
 if TYPE_CHECKING:
     import torch
 
-    from backtime.data.batching.words import WordBatch
-    from backtime.insight.decisions import Decision
+    from backtime.insight.decisions import Question
     from backtime.models.tagger import Tagger as Network
 
 NETWORK_FIELDS = (
@@ -214,22 +212,11 @@ class TagKind(TaskKind):
         """The runtime's tagger, without PyTorch."""
         return Tagger(model)
 
-    def decisions(self, model: ModelFile, source: Path, count: int) -> list[Decision]:
-        """Which words of each sentence decided for the tag of its least sure word, each word by itself."""
-        from backtime.insight.decisions import Decision, contributions
-        from backtime.models.saving import build_model
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The tag of the least sure word of each sentence."""
+        from backtime.tasks.questions.words import tags
 
-        network, lexicons = build_model(model).eval(), read_lexicons(model.encoding)
-        found = []
-        for sentence in islice(read_tagged(source, Places(**model.encoding["columns"])), count):
-            batch = batch_of([sentence], lexicons)
-            shares = network.scores(batch).detach().softmax(1)
-            word = int(shares.amax(1).argmin())
-            tag = int(shares[word].argmax())
-            added = contributions(network.rnn, partial(_score, network, batch, word, tag))
-            answer = f"{sentence.words[word]} is {lexicons['tags'].symbols[tag]}"
-            found.append(Decision(answer, float(shares[word, tag]), list(sentence.words), *added))
-        return found
+        return tags(model, source, count)
 
 
 KIND = TagKind()
@@ -253,10 +240,6 @@ def measure(network: Network, sentences: list[Sentence], lexicons: Lexicons, bat
             found += best_paths(z.numpy(force=True), batch.batch_sizes, field)
             right += own
     return _scores(right, found, lexicons["tags"], total)
-
-
-def _score(network: Network, batch: WordBatch, word: int, tag: int) -> torch.Tensor:
-    return network.scores(batch)[word, tag]
 
 
 def _scores(

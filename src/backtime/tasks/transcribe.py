@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from backtime.training.task import Carried, Task
 if TYPE_CHECKING:
     import torch
 
+    from backtime.insight.decisions import Question
     from backtime.models.transcriber import Transcriber as Network
 
 Numbers = NDArray[np.int64]
@@ -187,6 +189,12 @@ class TranscribeKind(TaskKind):
     def predictor(self, model: ModelFile) -> Transcriber:
         """The runtime's transcriber, without PyTorch."""
         return Transcriber(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """Each character of each transcript."""
+        from backtime.tasks.questions.sound import characters
+
+        return characters(model, source, count)
 
 
 KIND = TranscribeKind()

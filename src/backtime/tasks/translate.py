@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from backtime.training.metrics import Metric
 from backtime.training.settings import DATA
 
 if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
     from backtime.models.writer import TextBatch, Writer
 
 EXAMPLES = """\
@@ -162,6 +164,12 @@ class TranslateKind(TaskKind):
     def predictor(self, model: ModelFile) -> Translator:
         """The runtime's translator, without PyTorch."""
         return Translator(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """Each symbol of each translation."""
+        from backtime.tasks.questions.writing import translations
+
+        return translations(model, source, count)
 
 
 KIND = TranslateKind()
