@@ -202,6 +202,14 @@ def test_a_recommendation_is_the_predicted_one(asked: Any, trained: Any) -> None
         assert question.probabilities == [pytest.approx(row["probabilities"][0], abs=1e-5)]
 
 
+@pytest.mark.parametrize("task", ["recommend", "translate", "caption", "transcribe", "music", "tag"])
+def test_a_score_is_the_log_odds_of_its_answer(task: str, asked: Any) -> None:
+    for question in asked(task):
+        p = np.array(question.probabilities)
+        scores = question.scores().detach().double().numpy()
+        np.testing.assert_allclose(1 / (1 + np.exp(-scores)), p, atol=1e-5)
+
+
 @pytest.mark.parametrize(("task", "name"), [("translate", "translation"), ("caption", "text")])
 def test_what_is_written_is_the_predicted_text(task: str, name: str, asked: Any, trained: Any) -> None:
     for question, row in zip(asked(task), rows_of(task, trained, 2), strict=True):

@@ -5,7 +5,7 @@
 - ``shown``        the steps coloured, for the terminal and as a page
 """
 
-from backtime.insight.decisions.attribution import Decision, contributions
+from backtime.insight.decisions.attribution import Decision, contributions, log_odds
 from backtime.insight.decisions.question import Question, decide
 
-__all__ = ["Decision", "Question", "contributions", "decide"]
+__all__ = ["Decision", "Question", "contributions", "decide", "log_odds"]

@@ -62,6 +62,17 @@ def contributions(layer: nn.Module, scores: Callable[[], Tensor], axis: int = 0)
     return np.array(added).reshape(shape), torch.stack(lost, -1).double().cpu().numpy()
 
 
+def log_odds(z: Tensor, answers: Tensor) -> Tensor:
+    """log p / (1 - p) of ``answers`` (M,) under the softmax of ``z`` (M, K): z_a less what the others have.
+
+    It does not flatten where an answer is sure, and what is added to all of ``z`` alike is not in it.
+    """
+    own = z.gather(1, answers[:, None])
+    others = z.scatter(1, answers[:, None], -torch.inf)
+    found: Tensor = own[:, 0] - torch.logsumexp(others, 1)
+    return found
+
+
 def _gradient(score: Tensor, rows: Tensor) -> Tensor:
     """Zeros for a score that the layer has no part in: nothing about it can be lost there."""
     (found,) = torch.autograd.grad(score, rows, retain_graph=True, allow_unused=True)

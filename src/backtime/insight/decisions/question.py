@@ -14,8 +14,7 @@ from backtime.insight.units.following import Passage, Units, units_over
 class Question:
     """M answers about one sequence, and the layer whose T inputs they are held against.
 
-    - ``scores()`` runs the model and gives the M scores, before softmax or sigmoid: those do not flatten
-      where an answer is sure
+    - ``scores()`` runs the model and gives the M scores: log-odds of what it chooses, numbers as they are
     - ``layer`` reads the T ``steps``, which stand on ``axis`` of its input
     - ``attention`` (n, T): how much the first n answers looked at each step, where the model looks
     - ``passage``: what the recurrent layer of the model reads meanwhile

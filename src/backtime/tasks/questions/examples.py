@@ -14,7 +14,7 @@ from backtime.data.classes import read_all
 from backtime.data.examples import Example
 from backtime.data.labelled import Reading
 from backtime.data.lexicon import Lexicon
-from backtime.insight.decisions import Question
+from backtime.insight.decisions import Question, log_odds
 from backtime.insight.units.following import Passage
 from backtime.models.file import ModelFile
 from backtime.models.saving import build_model
@@ -62,8 +62,7 @@ def _scores(network: Any, rows: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _one(scores: Any, number: int) -> Tensor:
-    found: Tensor = scores()[number : number + 1]
-    return found
+    return log_odds(scores()[None], torch.tensor([number]))
 
 
 def _in_unit(scores: Any, mean: float, deviation: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from backtime.data.audio import HOP
-from backtime.insight.decisions import Question
+from backtime.insight.decisions import Question, log_odds
 from backtime.insight.measures import Floats
 from backtime.insight.units.following import Passage
 from backtime.models.file import ModelFile
@@ -45,7 +45,7 @@ def characters(model: ModelFile, source: Path, count: int) -> Iterator[Question]
 
 def _scores(network: Any, x: Tensor, lengths: Tensor, places: Tensor) -> Tensor:
     z: Tensor = network(x, lengths)[:, 0]
-    return z[places[0], places[1]]
+    return log_odds(z[places[0]], places[1])
 
 
 def _peaks(shares: Tensor) -> list[tuple[int, int]]:

@@ -6,12 +6,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from backtime.data.batching.words import WordBatch
 from backtime.data.columns import Places, read_tagged
 from backtime.data.tagged import batch_of, read_lexicons
-from backtime.insight.decisions import Question
+from backtime.insight.decisions import Question, log_odds
 from backtime.insight.units.following import Passage
 from backtime.models.file import ModelFile
 from backtime.models.saving import build_model
@@ -38,5 +39,4 @@ def tags(model: ModelFile, source: Path, count: int) -> Iterator[Question]:
 
 
 def _score(network: Any, batch: WordBatch, word: int, tag: int) -> Tensor:
-    found: Tensor = network.scores(batch)[word, tag : tag + 1]
-    return found
+    return log_odds(network.scores(batch)[word : word + 1], torch.tensor([tag]))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backtime.data.pairs import split_text
 from backtime.data.written import Padded
-from backtime.insight.decisions import Question
+from backtime.insight.decisions import Question, log_odds
 from backtime.insight.measures import Floats
 from backtime.insight.units.following import Passage
 from backtime.models.file import ModelFile
@@ -75,7 +75,7 @@ def _logits(network: Any, batch: TextBatch) -> Tensor:
 
 def _scores(network: Any, batch: TextBatch) -> Tensor:
     """Of each symbol that was written, after the right ones before it."""
-    return _logits(network, batch).gather(1, batch.outputs[:, 0, None])[:, 0]
+    return log_odds(_logits(network, batch), batch.outputs[:, 0])
 
 
 def _numbers(own: Translator | Captioner, written: Written) -> NDArray[np.int64]:
