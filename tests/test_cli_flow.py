@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+import backtime.tasks.base
+from backtime import tasks
 from backtime.cli.main import main
 
 TEXT = "def f(x):\n    return [x, (x + 1) * 2]  # a line of text\n" * 60
@@ -178,7 +180,7 @@ def test_a_tagger_and_its_least_sure_word(tmp_path: Path, capsys: Any) -> None:
     assert "spelling l0" in shown and " is " in shown.split("which steps decided")[1]
 
 
-def test_a_forecast_recommends_its_lookback_and_has_no_single_answer(tmp_path: Path, capsys: Any) -> None:
+def test_a_forecast_recommends_its_lookback(tmp_path: Path, capsys: Any) -> None:
     rows = [f"2020-01-01T{h:02d}:00,{(h % 6) + d}" for d in range(1) for h in range(24)]
     rows += [f"2020-01-{d:02d}T{h:02d}:00,{(h % 6) + d % 3}" for d in range(2, 12) for h in range(24)]
     (tmp_path / "load.csv").write_text("time,load\n" + "\n".join(rows) + "\n")
@@ -187,5 +189,21 @@ def test_a_forecast_recommends_its_lookback_and_has_no_single_answer(tmp_path: P
     assert main(["flow", f"{tmp_path}/run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["length_option"] == "--lookback" and found["trained_with_seq_length"] == 12
-    assert main(["flow", f"{tmp_path}/run", "--units"]) == 2
-    assert "forecast gives no single answer" in capsys.readouterr().err
+
+
+def test_units_are_in_the_numbers_and_on_a_page(desk: Path, reviews: Path, capsys: Any) -> None:
+    out = desk / "with-units"
+    assert main(["flow", str(desk / "lstm"), *SMALL, "--units", "3", "--out", str(out), "--quiet"]) == 0
+    found = json.loads((out / "flow.json").read_text())["units"]
+    assert len(found["units"]) == 3 and len(found["symbols"]) == len(found["following"]) == 25
+    capsys.readouterr()
+    assert main(["flow", str(reviews / "run"), "--units", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["decisions"]) == len(found["units"]["units"]) == 2
+    assert len(found["units"]["symbols"]) == sum(len(own["steps"]) for own in found["decisions"])
+
+
+def test_a_task_without_questions_says_so(reviews: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(type(tasks.find("classify")), "questions", backtime.tasks.base.TaskKind.questions)
+    assert main(["flow", str(reviews / "run"), "--units"]) == 2
+    assert "the task classify does not say what its answers are" in capsys.readouterr().err

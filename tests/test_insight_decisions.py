@@ -6,7 +6,7 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from backtime import nn
-from backtime.insight.decisions import Decision, contributions
+from backtime.insight.decisions import Decision, contributions, log_odds
 
 T, I, H = 7, 3, 5
 
@@ -58,3 +58,26 @@ def test_agreement_is_pearsons_and_zero_for_constants() -> None:
     assert Decision("a", 1, list("abcd"), rising, 2 * rising + 1).agreement == pytest.approx(1)
     assert Decision("a", 1, list("abcd"), rising, -rising).agreement == pytest.approx(-1)
     assert Decision("a", 1, list("abcd"), rising, np.ones(4)).agreement == 0
+
+
+def test_log_odds_are_those_of_the_probabilities() -> None:
+    torch.manual_seed(2)
+    z, answers = torch.randn(4, 5, dtype=torch.float64), torch.tensor([0, 4, 2, 2])
+    p = z.softmax(1)[range(4), answers]
+    torch.testing.assert_close(log_odds(z, answers), torch.log(p / (1 - p)))
+    torch.testing.assert_close(log_odds(z + 7, answers), log_odds(z, answers))
+    sure = torch.tensor([[60.0, 0.0]], requires_grad=True)  # p is 1 in float32
+    log_odds(sure, torch.tensor([0])).sum().backward()
+    assert sure.grad.tolist() == [[1.0, -1.0]]
+
+
+def test_several_scores_are_each_as_one_alone_and_one_may_have_no_part_in_the_layer() -> None:
+    torch.manual_seed(3)
+    layer, x = nn.GRU(I, H), torch.randn(T, 1, I)
+    gradient, occlusion = contributions(layer, lambda: layer(x)[0][-1, 0])
+    assert gradient.shape == occlusion.shape == (H, T)
+    for unit in range(H):
+        one = contributions(layer, lambda unit=unit: layer(x)[0][-1, 0, unit])
+        np.testing.assert_allclose([gradient[unit], occlusion[unit]], one, atol=1e-6)
+    still = contributions(layer, lambda: torch.stack([layer(x)[0].sum(), torch.ones((), requires_grad=True)]))
+    assert not still[0][1].any() and not still[1][1].any()

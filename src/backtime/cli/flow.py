@@ -1,15 +1,20 @@
 """``backtime flow MODEL [DATA]``: the gradient through time of a trained model; see docs/flow.md."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from backtime.errors import UsageError
 from backtime.files import atomic_write
 from backtime.models.file import task_of
 from backtime.training.run_folder import config_of_run
+
+if TYPE_CHECKING:
+    from backtime.insight.reports.extra import Extra
 
 EXAMPLES = """\
 examples:
@@ -22,14 +27,6 @@ examples:
 
 
 PIECES, EXAMPLES_AT_ONCE = 8, 32  # of a text; of other data
-
-
-class Extra(NamedTuple):
-    """What ``--units`` adds."""
-
-    file: str
-    shown: Any  # for the terminal
-    page: str
 
 
 def add_parser(subparsers: Any, arguments: list[str]) -> None:
@@ -78,7 +75,8 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
         const=8,
         type=int,
         metavar="N",
-        help="what N units of the top layer do; of a classifier or tagger, which steps decided in N examples",
+        help="what N units of the top layer do; of other data than texts also which steps decided in N "
+        "examples",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     parser.add_argument("--json", action="store_true", help="print flow.json on stdout; write no files")
@@ -98,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         if args.compare:
             _name(reports, args.compare)
         if args.json:
-            found = [own.to_json() for own in reports]
+            found = _numbers(reports, seen[0][1])
             print(json.dumps(found if args.compare else found[0]))
         else:
             _show(reports, seen[0][1], args)
@@ -127,7 +125,7 @@ def _name(reports: list[Any], paths: list[Path]) -> None:
 def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A language model on pieces of a text: every symbol has a loss."""
     from backtime.insight.language import reading as language
-    from backtime.insight.units import shown as units_shown
+    from backtime.insight.reports.extra import of_text
 
     run_of = config_of_run(path)
     data = args.text or args.data or (Path(run_of["data"]) if run_of.get("data") else None)
@@ -140,14 +138,13 @@ def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[A
     report = language.measure(reading, trained, args.needs)
     if args.units is None:
         return report, None
-    units = language.units_of(reading, args.units)
-    return report, Extra("units.html", units_shown.shown(units), units_shown.page(reading.name, units))
+    return report, of_text(reading.name, language.units_of(reading, args.units))
 
 
 def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A model of any other task on a batch of its data, with the loss of its training."""
-    from backtime.insight.decisions import shown as decisions_shown
     from backtime.insight.gradient.flows import flow_of
+    from backtime.insight.reports.extra import of_questions
     from backtime.insight.reports.report import report
     from backtime.tasks import looking
 
@@ -159,8 +156,15 @@ def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[
     told = report(name, found, args.seq_length or trained, found.loss, option, args.needs)
     if args.units is None:
         return told, None
-    decided = own.kind.decisions(own.file, own.data, args.units)
-    return told, Extra("steps.html", decisions_shown.shown(decided), decisions_shown.page(name, decided))
+    asked = list(own.kind.questions(own.file, own.data, args.units))
+    if not asked:
+        raise UsageError(f"{own.data} has nothing to look at; expected {own.kind.data}")
+    return told, of_questions(name, asked, args.units)
+
+
+def _numbers(reports: list[Any], extra: Extra | None) -> list[dict[str, Any]]:
+    """What ``flow.json`` has of each report; what ``--units`` adds is of the only one."""
+    return [own.to_json() | (extra.numbers if extra else {}) for own in reports]
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -190,7 +194,7 @@ def _show(reports: list[Any], extra: Extra | None, args: argparse.Namespace) -> 
     name = "-".join(own.name.replace("/", "-") for own in reports)
     out = args.out or Path(f"flow-{name}")
     out.mkdir(parents=True, exist_ok=True)
-    found = [own.to_json() for own in reports]
+    found = _numbers(reports, extra)
     figure = pictures.picture(reports)
     files = {
         "flow.json": json.dumps(found if len(found) > 1 else found[0]).encode(),
@@ -199,7 +203,7 @@ def _show(reports: list[Any], extra: Extra | None, args: argparse.Namespace) -> 
         "flow.html": page.page(reports).encode(),
     }
     if extra is not None:
-        files[extra.file] = extra.page.encode()
+        files |= {file: page.encode() for file, page in extra.pages.items()}
         if not args.quiet:
             console.print(extra.shown)
     for file, content in files.items():
