@@ -116,6 +116,26 @@ def test_a_beam_of_one_takes_the_likeliest_symbol_at_each_step(home: Path) -> No
     assert own.translate("seven six one", beam=6).score >= found.score - 1e-9
 
 
+def test_a_beam_of_one_ends_only_where_the_end_is_the_likeliest(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An end that is second at a sure step and better than what follows is no greedy text."""
+    own = tasks.load(home / "run")
+    assert isinstance(own, Translator)
+    end, size = own.config.end, own.config.targets + 1
+    steps = [{1: 0.5, end: 0.4}, {2: 0.1, end: 0.05}, {end: 0.9}]
+
+    def step(symbols: Any, state: Any, read: Any) -> Any:
+        p = np.full(size, 1e-3)
+        for symbol, share in steps.pop(0).items():
+            p[symbol] = share
+        return np.log(p)[None], None
+
+    monkeypatch.setattr(own, "step", step)
+    found = own.translate("one two three", beam=1)
+    assert found.symbols == [own.targets.symbols[n] for n in (1, 2)] and not steps
+
+
 def test_scheduled_sampling_changes_the_training_and_resume_is_exact(home: Path, tmp_path: Path) -> None:
     def run(name: str, *flags: str) -> bytes:
         words = [

@@ -10,7 +10,7 @@ from backtime.export import FORMATS, export
 from backtime.export.trials import Trial
 from backtime.export.trials.records import recorded
 from backtime.models.file import ModelFile, read_model, write_model
-from backtime.tasks.same_data import COPY, STDIN
+from backtime.tasks.running.same_data import COPY, STDIN
 from backtime.training.run_folder import config_of_run
 
 EXAMPLES = """\
