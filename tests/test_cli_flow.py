@@ -84,6 +84,11 @@ def test_json_is_one_object_on_stdout(desk: Path, capsys: Any) -> None:
         (["flow", "nowhere"], "nowhere: no such file"),
         (["flow", "{desk}/lstm", "--steps", "1"], "--steps is 1"),
         (["flow", "{desk}/lstm", "--needs", "0"], "--needs is 0"),
+        (["flow", "{desk}/lstm", "--out", "{desk}/book.txt"], "book.txt is a file; expected a folder"),
+        (
+            ["flow", "{desk}/lstm", *SMALL, "--quiet", "--out", "{desk}/book.txt/x"],
+            "--out {desk}/book.txt/x: ",
+        ),
         (["flow", "{desk}/lstm/best/model.safetensors"], "DATA is missing"),
         (["flow", "{desk}/lstm", "--compare", "a", "b"], "--compare takes two models"),
     ],
@@ -91,7 +96,7 @@ def test_json_is_one_object_on_stdout(desk: Path, capsys: Any) -> None:
 def test_bad_input_is_one_line(words: list[str], line: str, desk: Path, capsys: Any) -> None:
     assert main([word.format(desk=desk) for word in words]) == 2
     complaint = capsys.readouterr().err
-    assert line in complaint and complaint.count("\n") == 1
+    assert line.format(desk=desk) in complaint and complaint.count("\n") == 1
 
 
 def test_train_logs_the_short_form(desk: Path) -> None:

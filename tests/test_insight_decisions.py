@@ -1,5 +1,7 @@
 """Which steps decided: against finite differences, and a layer that is linear."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ def test_a_linear_layer_has_both_figures_alike_and_they_add_up_to_the_score() ->
     layer, x = linear(), torch.randn(T, 1, I, dtype=torch.float64)
 
     def score() -> torch.Tensor:
-        return layer(x)[1].sum()
+        return layer(x)[1].sum()  # type: ignore[no-any-return]
 
     gradient, occlusion = contributions(layer, score)
     np.testing.assert_allclose(gradient, occlusion, atol=1e-12)
@@ -67,17 +69,22 @@ def test_log_odds_are_those_of_the_probabilities() -> None:
     torch.testing.assert_close(log_odds(z, answers), torch.log(p / (1 - p)))
     torch.testing.assert_close(log_odds(z + 7, answers), log_odds(z, answers))
     sure = torch.tensor([[60.0, 0.0]], requires_grad=True)  # p is 1 in float32
-    log_odds(sure, torch.tensor([0])).sum().backward()
-    assert sure.grad.tolist() == [[1.0, -1.0]]
+    (slope,) = torch.autograd.grad(log_odds(sure, torch.tensor([0])).sum(), sure)
+    assert slope.tolist() == [[1.0, -1.0]]
 
 
 def test_several_scores_are_each_as_one_alone_and_one_may_have_no_part_in_the_layer() -> None:
     torch.manual_seed(3)
     layer, x = nn.GRU(I, H), torch.randn(T, 1, I)
-    gradient, occlusion = contributions(layer, lambda: layer(x)[0][-1, 0])
+
+    def of_unit(unit: int | slice) -> torch.Tensor:
+        found: torch.Tensor = layer(x)[0][-1, 0, unit]
+        return found
+
+    gradient, occlusion = contributions(layer, partial(of_unit, slice(None)))
     assert gradient.shape == occlusion.shape == (H, T)
     for unit in range(H):
-        one = contributions(layer, lambda unit=unit: layer(x)[0][-1, 0, unit])
+        one = contributions(layer, partial(of_unit, unit))
         np.testing.assert_allclose([gradient[unit], occlusion[unit]], one, atol=1e-6)
     still = contributions(layer, lambda: torch.stack([layer(x)[0].sum(), torch.ones((), requires_grad=True)]))
     assert not still[0][1].any() and not still[1][1].any()

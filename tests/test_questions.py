@@ -91,7 +91,7 @@ def tones(folder: Path) -> Path:
 def rolls(folder: Path) -> Path:
     random = np.random.default_rng(5)
     pieces = {f"piece{n}": (random.random((12, 88)) < 0.03).astype("f4") for n in range(6)}
-    np.savez(folder / "rolls.npz", **pieces)
+    np.savez(folder / "rolls.npz", **pieces)  # type: ignore[arg-type]
     return folder / "rolls.npz"
 
 
@@ -155,9 +155,7 @@ def with_step(question: Question, t: int, factor: float) -> Any:
     def scale(_: Any, args: Any) -> Any:
         packed = isinstance(args[0], PackedSequence)
         rows = (args[0].data if packed else args[0]).clone()
-        index = [slice(None)] * rows.ndim
-        index[question.axis] = t
-        rows[tuple(index)] *= factor
+        rows.narrow(question.axis, t, 1).mul_(factor)
         return (args[0]._replace(data=rows) if packed else rows, *args[1:])
 
     handle = question.layer.register_forward_pre_hook(scale)
@@ -225,7 +223,7 @@ def test_a_cosine_is_the_predicted_one(asked: Any, trained: Any) -> None:
 
 def test_a_forecast_is_that_of_the_runtime(asked: Any, trained: Any) -> None:
     run, data = trained("forecast")
-    own = tasks.find("forecast").predictor(read_model(run))
+    own: Any = tasks.find("forecast").predictor(read_model(run))
     first = next(iter(own.read(data)))
     _, values = own.forecast(first.first(10))  # the ten steps before the sum
     assert asked("forecast", 1)[0].answers == [f"sum at 10: {values[0, 0, 0]:.4g}"]
@@ -261,6 +259,7 @@ def test_each_word_decides_its_translation(asked: Any) -> None:
         for n, decision in enumerate(decide(question)[:-1]):
             words += 1
             right += WORDS[question.steps[most(question, n)]] == decision.answer
+            assert decision.attention is not None
             looked += WORDS[question.steps[int(decision.attention.argmax())]] == decision.answer
     assert words == 32 and right > 28, (right, looked)
 

@@ -167,7 +167,16 @@ def _numbers(reports: list[Any], extra: Extra | None) -> list[dict[str, Any]]:
     return [own.to_json() | (extra.numbers if extra else {}) for own in reports]
 
 
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}; expected a folder that can be written") from error
+
+
 def _check(args: argparse.Namespace) -> None:
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"--out {args.out} is a file; expected a folder")
     if args.compare and args.units is not None:
         raise UsageError("--units is given with --compare; expected one model")
     if args.compare and args.model:
@@ -193,7 +202,7 @@ def _show(reports: list[Any], extra: Extra | None, args: argparse.Namespace) -> 
         console.print(terminal.summary(reports[0]) if len(reports) == 1 else terminal.comparison(*reports))
     name = "-".join(own.name.replace("/", "-") for own in reports)
     out = args.out or Path(f"flow-{name}")
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     found = _numbers(reports, extra)
     figure = pictures.picture(reports)
     files = {

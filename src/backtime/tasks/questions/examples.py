@@ -27,8 +27,8 @@ def labels(model: ModelFile, source: Path, count: int) -> Iterator[Question]:
     for scores, passage, network in _each(model, source, count):
         shares = scores().detach().softmax(0)
         best = int(shares.argmax())
-        answers, sure = [symbols[best]], [float(shares[best])]
-        yield Question(answers, sure, partial(_one, scores, best), network.rnn, passage.steps, passage)
+        ask = partial(_one, scores, best)
+        yield Question([symbols[best]], [float(shares[best])], ask, network.rnn, passage.steps, passage)
 
 
 def numbers(model: ModelFile, source: Path, count: int) -> Iterator[Question]:

@@ -39,7 +39,7 @@ def characters(model: ModelFile, source: Path, count: int) -> Iterator[Question]
             partial(_scores, network, x, lengths, places),
             network.rnn,
             seconds,
-            Passage(network.rnn, seconds, _known(spoken.features)),
+            Passage(network.rnn, seconds, _known(spoken.features.astype(np.float64))),
         )
 
 
@@ -57,6 +57,6 @@ def _peaks(shares: Tensor) -> list[tuple[int, int]]:
 
 def _known(features: Floats) -> dict[str, Floats]:
     """Of log-mel features (T, I)."""
-    loudness = features.astype(np.float64).mean(1)
+    loudness = features.mean(1)
     rise = np.diff(loudness, prepend=loudness[:1])
     return {"loudness": loudness, "the rise of loudness": rise, STEP: np.arange(float(len(loudness)))}
