@@ -117,14 +117,18 @@ READ = """() => {
   globalThis.heard = [];
   new MutationObserver(changes => {
     for (const own of new Set(changes.map(change => change.target))) {
-      const live = (own.nodeType === 1 ? own : own.parentElement)?.closest('[aria-live=polite], [role=status]');
+      const element = own.nodeType === 1 ? own : own.parentElement;
+      const live = element?.closest('[aria-live=polite], [role=status]');
       if (live) heard.push([live.id, live.textContent]);
     }
   }).observe(document.body, { subtree: true, childList: true, characterData: true });
 }"""
 CONTRASTS = """() => {
   const numbers = text => text.match(/[\\d.]+/g).map(Number);
-  const over = (top, below) => { const a = top[3] ?? 1; return [0, 1, 2].map(n => top[n] * a + below[n] * (1 - a)); };
+  const over = (top, below) => {
+    const a = top[3] ?? 1;
+    return [0, 1, 2].map(n => top[n] * a + below[n] * (1 - a));
+  };
   const ground = own => {
     const chain = [];
     for (let e = own; e; e = e.parentElement) chain.push(numbers(getComputedStyle(e).backgroundColor));
