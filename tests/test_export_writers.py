@@ -22,7 +22,7 @@ from export_models import other
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 WORDS = ["one", "two", "three", "four", "five", "six", "seven"]
-SMALL = "--hidden-size 12 --embedding-size 6 --batch-size 16 --min-count 2 --lr 0.02 --dropout 0 --quiet"
+SMALL = "--hidden-size 24 --embedding-size 6 --batch-size 16 --min-count 2 --lr 0.02 --dropout 0 --quiet"
 KINDS = {
     "gru with attention": "--cell gru --attention",
     "lstm with attention": "--cell lstm --layers 2 --attention --skip-connections",
@@ -60,9 +60,9 @@ def test_the_loop_of_the_page_translates_as_predict_does(kind: str, tmp_path: Pa
     random, rows = np.random.default_rng(0), []
     for n in range(200):
         words = random.choice(WORDS, random.integers(1, 7))
-        rows.append(f"{' '.join(words)}.\tx{n} {' '.join(w.upper() for w in words[::-1])} !\n")
+        rows.append(f"{' '.join(words)}.\t{' '.join(w.upper() for w in words[::-1])} x{n} !\n")
     (tmp_path / "pairs.tsv").write_text("".join(rows))
-    run = trained(tmp_path, f"{tmp_path / 'pairs.tsv'} --task translate --max-steps 60 {KINDS[kind]}")
+    run = trained(tmp_path, f"{tmp_path / 'pairs.tsv'} --task translate --max-steps 150 {KINDS[kind]}")
     own = tasks.load(run)
     assert isinstance(own, Translator)
     texts = [row.partition("\t")[0] for row in rows[:20]] + ["Nobody knows seven!"]
