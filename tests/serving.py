@@ -17,8 +17,8 @@ from backtime.models.file import ModelFile, write_model
 from backtime.models.reader_config import ReaderConfig
 from backtime.serve.app import Server
 from backtime.serve.listen import Listener
+from backtime.serve.load import load_all
 from backtime.serve.metrics import Metrics
-from backtime.serve.served import load_all
 from backtime.serve.settings import ServeSettings
 from backtime.serve.worker import Worker
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+import backtime.tasks.base
+from backtime import tasks
 from backtime.cli.main import main
 
 TEXT = "def f(x):\n    return [x, (x + 1) * 2]  # a line of text\n" * 60
@@ -49,6 +51,17 @@ def test_the_page_is_whole_without_a_network(desk: Path) -> None:
     assert "src=" not in page[:200] and "<link" not in page and "http" not in page[script : script + 3000]
 
 
+def test_what_the_problem_needs_is_in_every_output(desk: Path, capsys: Any) -> None:
+    out = desk / "needs"
+    assert main(["flow", str(desk / "rnn"), *SMALL, "--needs", "24", "--out", str(out)]) == 0
+    assert "of the 24 steps that you need" in " ".join(capsys.readouterr().out.split())
+    found = json.loads((out / "flow.json").read_text())
+    assert found["needs"] == 24 and found["verdict"]["findings"][0]["illness"] == "vanishing"
+    page = (out / "flow.html").read_text()
+    assert "of the 24 steps that you need" in page and "needed: 24" in page
+    assert b"needed: 24" in (out / "flow.svg").read_bytes()
+
+
 def test_compare_puts_two_side_by_side(desk: Path, capsys: Any) -> None:
     models = [str(desk / "rnn"), str(desk / "lstm")]
     assert main(["flow", "--compare", *models, *SMALL, "--out", str(desk / "both")]) == 0
@@ -70,6 +83,12 @@ def test_json_is_one_object_on_stdout(desk: Path, capsys: Any) -> None:
         (["flow"], "MODEL is missing"),
         (["flow", "nowhere"], "nowhere: no such file"),
         (["flow", "{desk}/lstm", "--steps", "1"], "--steps is 1"),
+        (["flow", "{desk}/lstm", "--needs", "0"], "--needs is 0"),
+        (["flow", "{desk}/lstm", "--out", "{desk}/book.txt"], "book.txt is a file; expected a folder"),
+        (
+            ["flow", "{desk}/lstm", *SMALL, "--quiet", "--out", "{desk}/book.txt/x"],
+            "--out {desk}/book.txt/x: ",
+        ),
         (["flow", "{desk}/lstm/best/model.safetensors"], "DATA is missing"),
         (["flow", "{desk}/lstm", "--compare", "a", "b"], "--compare takes two models"),
     ],
@@ -77,7 +96,7 @@ def test_json_is_one_object_on_stdout(desk: Path, capsys: Any) -> None:
 def test_bad_input_is_one_line(words: list[str], line: str, desk: Path, capsys: Any) -> None:
     assert main([word.format(desk=desk) for word in words]) == 2
     complaint = capsys.readouterr().err
-    assert line in complaint and complaint.count("\n") == 1
+    assert line.format(desk=desk) in complaint and complaint.count("\n") == 1
 
 
 def test_train_logs_the_short_form(desk: Path) -> None:
@@ -166,7 +185,7 @@ def test_a_tagger_and_its_least_sure_word(tmp_path: Path, capsys: Any) -> None:
     assert "spelling l0" in shown and " is " in shown.split("which steps decided")[1]
 
 
-def test_a_forecast_recommends_its_lookback_and_has_no_single_answer(tmp_path: Path, capsys: Any) -> None:
+def test_a_forecast_recommends_its_lookback(tmp_path: Path, capsys: Any) -> None:
     rows = [f"2020-01-01T{h:02d}:00,{(h % 6) + d}" for d in range(1) for h in range(24)]
     rows += [f"2020-01-{d:02d}T{h:02d}:00,{(h % 6) + d % 3}" for d in range(2, 12) for h in range(24)]
     (tmp_path / "load.csv").write_text("time,load\n" + "\n".join(rows) + "\n")
@@ -175,5 +194,21 @@ def test_a_forecast_recommends_its_lookback_and_has_no_single_answer(tmp_path: P
     assert main(["flow", f"{tmp_path}/run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["length_option"] == "--lookback" and found["trained_with_seq_length"] == 12
-    assert main(["flow", f"{tmp_path}/run", "--units"]) == 2
-    assert "forecast gives no single answer" in capsys.readouterr().err
+
+
+def test_units_are_in_the_numbers_and_on_a_page(desk: Path, reviews: Path, capsys: Any) -> None:
+    out = desk / "with-units"
+    assert main(["flow", str(desk / "lstm"), *SMALL, "--units", "3", "--out", str(out), "--quiet"]) == 0
+    found = json.loads((out / "flow.json").read_text())["units"]
+    assert len(found["units"]) == 3 and len(found["symbols"]) == len(found["following"]) == 25
+    capsys.readouterr()
+    assert main(["flow", str(reviews / "run"), "--units", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["decisions"]) == len(found["units"]["units"]) == 2
+    assert len(found["units"]["symbols"]) == sum(len(own["steps"]) for own in found["decisions"])
+
+
+def test_a_task_without_questions_says_so(reviews: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(type(tasks.find("classify")), "questions", backtime.tasks.base.TaskKind.questions)
+    assert main(["flow", str(reviews / "run"), "--units"]) == 2
+    assert "the task classify does not say what its answers are" in capsys.readouterr().err

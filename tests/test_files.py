@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from backtime.errors import UsageError
-from backtime.files import atomic_write, write_json_atomic
+from backtime.files import atomic_write, write_json_atomic, write_together
 
 
 def names(folder):
@@ -110,3 +111,33 @@ def test_what_json_cannot_say_leaves_the_previous_file(tmp_path):
     with pytest.raises(TypeError):
         write_json_atomic(path, {"value": object()})
     assert json.loads(path.read_bytes()) == {"text": "é\udcff"}
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_files_are_written_together_or_not_at_all(tmp_path, monkeypatch, moment, error):
+    """What goes wrong with the last of them, before any has its name, leaves all as they were."""
+    contents = {tmp_path / name: name.encode() for name in ("a", "b", "c")}
+    (tmp_path / "b").write_bytes(b"old")
+    calls, own = [], getattr(os, moment) if moment == "fsync" else Path.replace
+
+    def fails(*given):
+        calls.append(given)
+        if moment == "replace" or len(calls) == 3:
+            raise error
+        return own(*given)
+
+    monkeypatch.setattr(*((os, "fsync") if moment == "fsync" else (Path, "replace")), fails)
+    with pytest.raises(UsageError if isinstance(error, OSError) else KeyboardInterrupt):
+        write_together(contents)
+    assert names(tmp_path) == ["b"] and (tmp_path / "b").read_bytes() == b"old"
+    monkeypatch.undo()
+    write_together(contents)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == contents
+
+
+def test_no_file_is_written_where_one_is_a_folder(tmp_path):
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UsageError, match="b is a folder; expected the name of a file to write"):
+        write_together({tmp_path / "a": b"1", tmp_path / "b": b"2"})
+    assert names(tmp_path) == ["b"]

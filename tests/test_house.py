@@ -38,6 +38,16 @@ FLOORS = [
     {"__init__", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+INSIGHT_FLOORS = [
+    {"measures", "unfolded", "layers"},
+    {"derivation", "steps", "units", "verdict"},
+    {"drawing", "dynamics", "decisions", "reports"},
+    {"gradient"},
+    {"language"},
+    {"__init__"},
+]
+INSIGHT_FLOOR = {room: floor for floor, rooms in enumerate(INSIGHT_FLOORS) for room in rooms}
+INSIGHT = "backtime.insight"
 
 
 def module_name(path: Path, package: Path = PACKAGE) -> str:
@@ -96,6 +106,17 @@ def upward(module: str, known: dict[str, str]) -> list[str]:
     return [other for other in rooms if other != room and FLOOR.get(other, 99) >= FLOOR[room]]
 
 
+def insight_room_of(module: str) -> str:
+    return module.split(".")[2] if module != INSIGHT else "__init__"
+
+
+def upward_in_insight(module: str, known: dict[str, str]) -> list[str]:
+    """The same for the packages within ``insight``: those of one floor do not know each other."""
+    inside = [name for name in imported(known[module], known) if f"{name}.".startswith(f"{INSIGHT}.")]
+    room, rooms = insight_room_of(module), map(insight_room_of, inside)
+    return [other for other in rooms if other != room and INSIGHT_FLOOR.get(other, 99) >= INSIGHT_FLOOR[room]]
+
+
 def circles(known: dict[str, str]) -> list[list[str]]:
     """Modules that import each other, directly or through others: each such circle, sorted."""
     graph = {name: set(imported(source, known)) & known.keys() - {name} for name, source in known.items()}
@@ -116,6 +137,36 @@ def circles(known: dict[str, str]) -> list[list[str]]:
 def test_no_module_imports_upwards(module: str) -> None:
     assert room_of(module) in FLOOR, f"{room_of(module)} is a new room: give it a floor"
     assert upward(module, MODULES) == []
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if f"{name}.".startswith(f"{INSIGHT}.")])
+def test_no_module_of_insight_imports_upwards(module: str) -> None:
+    assert insight_room_of(module) in INSIGHT_FLOOR, f"{insight_room_of(module)} is new: give it a floor"
+    assert upward_in_insight(module, MODULES) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "found"),
+    [
+        ("drawing", "from backtime.insight.reports.page import page", ["reports"]),
+        ("layers", "def f():\n    from backtime.insight.steps import step", ["steps"]),
+        ("steps", "import backtime.insight.gradient.flows as flows", ["gradient"]),
+        ("gradient", "from backtime.insight import judge", ["__init__"]),
+        (
+            "reports",
+            "if TYPE_CHECKING:\n    from backtime.insight.language.reading import Reading",
+            ["language"],
+        ),
+        (
+            "reports",
+            "from backtime.insight.verdict import rules\nfrom backtime.insight.reports import page",
+            [],
+        ),
+    ],
+)
+def test_an_upward_import_in_insight_is_seen(room: str, source: str, found: list[str]) -> None:
+    name = f"{INSIGHT}.{room}.x"
+    assert upward_in_insight(name, MODULES | {name: source}) == found
 
 
 def test_no_modules_import_each_other() -> None:

@@ -1,12 +1,14 @@
 """Which steps decided: against finite differences, and a layer that is linear."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from backtime import nn
-from backtime.insight.decisions import Decision, contributions
+from backtime.insight.decisions import Decision, contributions, log_odds
 
 T, I, H = 7, 3, 5
 
@@ -20,7 +22,7 @@ def test_a_linear_layer_has_both_figures_alike_and_they_add_up_to_the_score() ->
     layer, x = linear(), torch.randn(T, 1, I, dtype=torch.float64)
 
     def score() -> torch.Tensor:
-        return layer(x)[1].sum()
+        return layer(x)[1].sum()  # type: ignore[no-any-return]
 
     gradient, occlusion = contributions(layer, score)
     np.testing.assert_allclose(gradient, occlusion, atol=1e-12)
@@ -58,3 +60,31 @@ def test_agreement_is_pearsons_and_zero_for_constants() -> None:
     assert Decision("a", 1, list("abcd"), rising, 2 * rising + 1).agreement == pytest.approx(1)
     assert Decision("a", 1, list("abcd"), rising, -rising).agreement == pytest.approx(-1)
     assert Decision("a", 1, list("abcd"), rising, np.ones(4)).agreement == 0
+
+
+def test_log_odds_are_those_of_the_probabilities() -> None:
+    torch.manual_seed(2)
+    z, answers = torch.randn(4, 5, dtype=torch.float64), torch.tensor([0, 4, 2, 2])
+    p = z.softmax(1)[range(4), answers]
+    torch.testing.assert_close(log_odds(z, answers), torch.log(p / (1 - p)))
+    torch.testing.assert_close(log_odds(z + 7, answers), log_odds(z, answers))
+    sure = torch.tensor([[60.0, 0.0]], requires_grad=True)  # p is 1 in float32
+    (slope,) = torch.autograd.grad(log_odds(sure, torch.tensor([0])).sum(), sure)
+    assert slope.tolist() == [[1.0, -1.0]]
+
+
+def test_several_scores_are_each_as_one_alone_and_one_may_have_no_part_in_the_layer() -> None:
+    torch.manual_seed(3)
+    layer, x = nn.GRU(I, H), torch.randn(T, 1, I)
+
+    def of_unit(unit: int | slice) -> torch.Tensor:
+        found: torch.Tensor = layer(x)[0][-1, 0, unit]
+        return found
+
+    gradient, occlusion = contributions(layer, partial(of_unit, slice(None)))
+    assert gradient.shape == occlusion.shape == (H, T)
+    for unit in range(H):
+        one = contributions(layer, partial(of_unit, unit))
+        np.testing.assert_allclose([gradient[unit], occlusion[unit]], one, atol=1e-6)
+    still = contributions(layer, lambda: torch.stack([layer(x)[0].sum(), torch.ones((), requires_grad=True)]))
+    assert not still[0][1].any() and not still[1][1].any()

@@ -11,8 +11,10 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import backtime.nn
 from backtime import UsageError
 from backtime.insight import flow
+from backtime.insight.gradient import rows
 from backtime.insight.layers.levels import Level
-from backtime.insight.steps import steps
+from backtime.insight.steps.general import AnyStep
+from backtime.insight.steps.lstm import LstmStep
 from unrolled import lag_gradients, norms, unroll
 
 # float64 and some hundred sums on the way: what is right agrees to 1e-12, what is wrong does not
@@ -58,9 +60,13 @@ def test_every_loss_at_every_lag_is_autograds(cell: str, layers: int, library: A
         np.testing.assert_allclose(10 ** level.log_quantiles[2], middle, **EXACT)
 
 
+@pytest.mark.parametrize("factor", [1, 1e-3, 30])  # of the recurrent weights: rows are rescaled on the way
 @pytest.mark.parametrize("cell", PASSES)
-def test_what_a_lag_adds_to_each_weight_is_autograds(cell: str) -> None:
+def test_what_a_lag_adds_to_each_weight_is_autograds(cell: str, factor: float) -> None:
     model, x = make(cell), batch(T, B, I)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.mul_(factor if "weight_hh" in name else 1)
     found = flow(model, x, weighed)
     graph = unroll(model, x, cell)
     errors = [(graph.y[t] * SIGNS[t]).sum() for t in range(T)]
@@ -133,7 +139,7 @@ def test_every_option_adds_up_to_the_engines_gradient(cell: str, options: dict[s
 def test_by_hand_and_by_autograd_are_the_same_step(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = make(cell), batch(T, B, I)
     by_hand = flow(model, x)
-    monkeypatch.setattr("backtime.insight.gradient.through_time.step_of", steps.AnyStep)
+    monkeypatch.setattr("backtime.insight.gradient.through_time.step_of", AnyStep)
     general = flow(model, x)
     for a, b in zip(by_hand.levels, general.levels, strict=True):
         np.testing.assert_allclose(a.log_mean, b.log_mean, rtol=1e-10, atol=1e-10)
@@ -143,13 +149,13 @@ def test_by_hand_and_by_autograd_are_the_same_step(cell: str, monkeypatch: pytes
 
 
 def test_a_wrong_sign_shows_in_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = steps.LstmStep.__init__
+    right = LstmStep.__init__
 
-    def wrong(self: steps.LstmStep, level: Level) -> None:
+    def wrong(self: LstmStep, level: Level) -> None:
         right(self, level)
         self.to_h[0][:, :, 0, 0] *= -1  # a unit's output gate
 
-    monkeypatch.setattr(steps.LstmStep, "__init__", wrong)
+    monkeypatch.setattr(LstmStep, "__init__", wrong)
     gap = flow(make("lstm", 1), batch(T, B, I)).gap
     assert gap is not None and gap > 1e-3
 
@@ -330,3 +336,35 @@ def test_gates_and_still_units_are_counted() -> None:
         np.testing.assert_allclose(gate.closed, (rows < low).double().mean(0))
         np.testing.assert_allclose(gate.open, (rows > high).double().mean(0))
     assert level.unit_still.tolist() == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("lags", [None, 4])
+@pytest.mark.parametrize("block", [1, 2, 4])
+@pytest.mark.parametrize("cell", PASSES)
+def test_losses_come_and_go_in_blocks_of_any_size(
+    cell: str, block: int, lags: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = make(cell, 2, bidirectional=cell == "gru"), batch(T, B, I)
+    right = flow(model, x, lags=lags)
+    monkeypatch.setattr(rows, "BLOCK", block)
+    found = flow(model, x, lags=lags)
+    for a, b in zip(found.levels, right.levels, strict=True):
+        np.testing.assert_allclose(10**a.map, 10**b.map, **EXACT)
+        if a.line_share is not None:
+            np.testing.assert_allclose(a.line_share, b.line_share, **EXACT)
+    for p, q in zip(found.parameters, right.parameters, strict=True):
+        np.testing.assert_allclose(p.lag_share, q.lag_share, **EXACT)
+        np.testing.assert_allclose(p.truncation.cosine, q.truncation.cosine, **EXACT)
+
+
+@pytest.mark.parametrize("cell", PASSES)
+def test_many_losses_are_autograds(cell: str) -> None:
+    """More of them than room is made for at once."""
+    steps = 2 * rows.BLOCK + 3
+    model, x = make(cell, 1), batch(steps, B, I)
+    signs = batch(steps, B, H, seed=7)
+    found = flow(model, x, lambda output: (output[0] * signs).sum(), lags=rows.BLOCK + 2)
+    graph = unroll(model, x, cell)
+    right = norms(graph, [(y * own).sum() for y, own in zip(graph.y, signs, strict=True)], 0)
+    right = right[: rows.BLOCK + 2]
+    np.testing.assert_allclose(10 ** found.levels[0].map, right.mean(2), **EXACT)

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from backtime import UsageError
 from backtime.insight import flow
 from backtime.insight.measures import fallen
-from backtime.insight.verdict.rules import Verdict, judge, recommended
+from backtime.insight.verdict.figures import recommended
+from backtime.insight.verdict.findings import Verdict
+from backtime.insight.verdict.rules import judge
 from illnesses import batch, make
 
 PLANTED = {
@@ -65,3 +68,33 @@ def test_the_recommended_length_is_the_first_that_keeps_the_direction() -> None:
 def test_a_gradient_has_fallen_where_it_stays_down() -> None:
     curve = np.log10([1.0, 0.4, 0.6, 0.5, 0.1, 0.009])
     assert fallen(curve, 0.5) == 3 and fallen(curve, 0.01) == 5 and fallen(curve, 0.001) is None
+
+
+def test_what_the_problem_needs_decides_what_is_too_short() -> None:
+    """An rnn whose gradient reaches some steps is well or ill by how many its problem needs."""
+    found = flow(make("contractive rnn", 0), batch(0))
+    far = found.levels[0].percent
+    assert far is not None and judge(found).illnesses == ["vanishing"]
+    enough, short = judge(found, needs=far), judge(found, needs=far + 1)
+    assert enough.illnesses == ["healthy"] and f"of {far} that you need" in enough.line
+    assert short.illnesses == ["vanishing"] and short.findings[0].sure == pytest.approx(0.5, abs=0.2)
+    assert f"reaches {far} of the {far + 1} steps that you need" in short.line
+    assert judge(found, needs=30 * far).findings[0].sure == 0.99
+
+
+def test_a_recommended_length_is_no_shorter_than_what_is_needed() -> None:
+    found = flow(make("default lstm", 0), batch(0))
+    found.levels[0].log_relative[:] = 0  # nothing is lost on the way
+    alone = judge(found).seq_length
+    assert alone is not None and judge(found, needs=alone + 1).seq_length == alone + 1
+    assert judge(found, needs=1).seq_length == alone
+
+
+def test_more_than_was_looked_at_is_said() -> None:
+    found = flow(make("orthogonal rnn", 0), batch(0))
+    assert all(level.percent is None for level in found.levels)
+    assert judge(found, needs=found.lags).line.startswith("healthy: after")
+    line = judge(found, needs=found.lags + 1).line
+    assert f"{found.lags} steps of the {found.lags + 1} that you need" in line and "--steps" in line
+    with pytest.raises(UsageError, match="needs is 0"):
+        judge(found, needs=0)

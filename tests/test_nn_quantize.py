@@ -4,18 +4,26 @@ from typing import Any
 
 import pytest
 import torch
+from torch.ao.nn import quantizable, quantized
 from torch.ao.nn.quantized import dynamic
+from torch.ao.ns import _numeric_suite
 from torch.ao.quantization import (
     QConfigMapping,
+    convert,
     default_dynamic_qconfig,
+    default_qconfig,
+    float16_dynamic_qconfig,
+    get_default_dynamic_quant_module_mappings,
     get_default_qconfig,
     prepare,
     quantize_dynamic,
 )
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+from torch.nn.utils.parametrizations import weight_norm
 
 import backtime
-from backtime import nn
+from backtime import UsageError, nn
+from test_nn_face import first
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch.ao.quantization is, from 2.10 on
@@ -117,6 +125,136 @@ def test_quantization_by_fx_leaves_options_and_says_so() -> None:
     with pytest.warns(UserWarning, match="'layer' stays in floats.*it has peephole=True"):
         prepared = prepare_fx(model, mapping, (torch.randn(7, 3, I),))
     assert type(prepared.layer) is nn.LSTM
+
+
+# By hand, and what compares the two.
+
+
+def with_configuration(module: Any, configuration: Any = default_dynamic_qconfig) -> Any:
+    module.qconfig = configuration
+    return module
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell"])
+def test_an_int8_layer_is_made_from_ours(kind: str, dtype: str) -> None:
+    configuration = default_dynamic_qconfig if dtype == "int8" else float16_dynamic_qconfig
+    theirs, ours = theirs_and_ours(kind, "made here")
+    x = torch.randn(*([] if "Cell" in kind else [7]), 3, I)
+    found, wanted = (
+        getattr(dynamic, kind).from_float(with_configuration(model.layer, configuration))
+        for model in (ours, theirs)
+    )
+    assert torch.equal(first(found(x)), first(wanted(x)))
+    assert type(ours.layer) is getattr(nn, kind)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell"])
+def test_convert_finds_a_layer_that_has_a_configuration(kind: str) -> None:
+    theirs, ours = theirs_and_ours(kind, "made here")
+    table = get_default_dynamic_quant_module_mappings()
+    with_configuration(theirs.layer)
+    with_configuration(ours.layer)
+    found, wanted = convert(ours, table), convert(theirs, table)
+    assert type(found.layer) is type(wanted.layer) is getattr(dynamic, kind)
+    assert type(ours.layer) is getattr(nn, kind)
+
+
+@pytest.mark.filterwarnings("ignore:All inputs of this cat operator:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_static_quantization_by_a_class_of_the_users(bidirectional: bool, split: bool) -> None:
+    class Split(quantizable.LSTM):
+        @classmethod
+        def from_float(cls, other: Any, qconfig: Any = None) -> Any:
+            return super().from_float(other, qconfig, split_gates=split)
+
+    to, table = {torch.nn.LSTM: Split}, {Split: quantized.LSTM}
+    theirs, ours = (
+        with_configuration(
+            torch.nn.Sequential(make(I, H, 2, bidirectional=bidirectional)).eval(), default_qconfig
+        )
+        for make in (torch.nn.LSTM, nn.LSTM)
+    )
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(7, 3, I)
+    prepared = [
+        prepare(m, False, None, None, {"float_to_observed_custom_module_class": to}) for m in (ours, theirs)
+    ]
+    y, wanted = (m(x)[0] for m in prepared)
+    assert type(prepared[0][0]) is Split and torch.equal(y, wanted)
+    torch.testing.assert_close(y, ours(x)[0], rtol=1e-4, atol=1e-5)
+    made = [
+        convert(m, None, False, True, False, {"observed_to_quantized_custom_module_class": table})
+        for m in prepared
+    ]
+    q = torch.quantize_per_tensor(x, 0.05, 64, torch.quint8)
+    assert torch.equal(made[0](q)[0].int_repr(), made[1](q)[0].int_repr())
+
+
+class Pair(torch.nn.Module):
+    """An LSTM from a state that is given, as a step of a service."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor, state: Any) -> Any:
+        return self.layer(x, state)
+
+
+def test_the_numeric_suite_compares_ours_with_its_int8() -> None:
+    model = Pair(nn.LSTM(I, H)).eval()
+    small = quantize_dynamic(model, {torch.nn.LSTM}, dtype=torch.qint8)
+    weights = _numeric_suite.compare_weights(model.state_dict(), small.state_dict())
+    assert len(weights) == 1
+    state = (torch.randn(1, 3, H), torch.randn(1, 3, H))
+    stubs = _numeric_suite.compare_model_stub(model, small, [torch.nn.LSTM], torch.randn(7, 3, I), state)
+    ((name, results),) = stubs.items()
+    assert name == "layer.stats" and len(results["float"]) == len(results["quantized"]) == 1
+
+
+LOST: dict[str, Any] = {
+    "peephole": lambda: nn.LSTM(I, H, peephole=True),
+    "coupled": lambda: nn.LSTM(I, H, coupled=True),
+    "layer_norm": lambda: nn.LSTM(I, H, layer_norm=True),
+    "learned_state": lambda: nn.LSTM(I, H, learned_state=True),
+    "zoneout": lambda: nn.LSTM(I, H, zoneout=0.1),
+}
+
+
+@pytest.mark.parametrize("option", LOST)
+@pytest.mark.parametrize("maker", [quantizable.LSTM, dynamic.LSTM])
+def test_no_option_is_lost_on_the_way(maker: Any, option: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"^LSTM.from_float knows torch.nn's.*backtime.nn.LSTM has .*{option}"
+    ):
+        maker.from_float(with_configuration(LOST[option](), default_qconfig))
+
+
+def test_no_forward_of_a_subclass_is_lost_on_the_way() -> None:
+    class Doubling(nn.GRU):
+        def forward(self, input: Any, *rest: Any, **named: Any) -> Any:
+            return super().forward(2 * input, *rest, **named)
+
+    model = Model(Doubling(I, H)).eval()
+    x = torch.randn(7, 3, I)
+    with pytest.warns(UserWarning, match="'layer' stays in floats.*it has a forward of its own"):
+        found = quantize_dynamic(model, dtype=torch.qint8)
+    assert type(found.layer) is Doubling
+    torch.testing.assert_close(found.layer(x)[0], model.layer(x)[0])
+    with pytest.raises(UsageError, match="has a forward of its own; expected"):
+        dynamic.GRU.from_float(with_configuration(Doubling(I, H)))
+
+
+def test_a_parametrized_layer_stays_in_floats_and_it_is_said() -> None:
+    model = Model(nn.LSTM(I, H)).eval()
+    weight_norm(model.layer, "weight_hh_l0")
+    x = torch.randn(7, 3, I)
+    with pytest.warns(UserWarning, match="'layer' stays in floats.*it has parametrizations"):
+        found = quantize_dynamic(model, dtype=torch.qint8)
+    torch.testing.assert_close(found.layer(x)[0], model.layer(x)[0])
 
 
 def test_a_layer_that_stays_in_floats_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,12 +101,12 @@ def numbers(task: str, own: Any, network: Any) -> tuple[Any, Any]:
         z[:, 0] = -torch.inf
         return own.probabilities(items), z[-1].softmax(0)
     if task == "translate":
-        read, state = own._read([1, 2, 1])
+        read, state = own.look([1, 2, 1])
         source = torch.tensor([[1], [2], [1]]), torch.tensor([3])
         return own.step([own.config.end], state, read)[0], _first_symbol(network, source)
     if task == "caption":
         image = random.random((own.config.rows, own.config.columns, own.config.channels))
-        read, state = own.look(image)
+        read, state = own.look(own.scaled(image))
         scaled = ((image - own.scale.mean) / own.scale.deviation).astype(np.float32)
         source = (torch.from_numpy(scaled.transpose(2, 0, 1))[None],)
         return own.step([own.config.end], state, read)[0], _first_symbol(network, source)

@@ -1,5 +1,7 @@
-"""Every task's records over HTTP: the rows are those that the predictor gives, and wrong records get 400."""
+"""Every task's records over HTTP: the predictor's rows, alone and together; wrong records get 400."""
 
+import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ import backtime.tasks as tasks
 from backtime.cli.main import main
 from backtime.data.audio import Utterance
 from backtime.data.pianoroll import Roll
-from backtime.serve.records import INPUTS
-from serving import running
+from backtime.runtime.predictor import GroupPredictor
+from serving import Running, running
 
 SMALL = ["--max-steps", "1", "--hidden-size", "4", "--quiet", "--batch-size", "2"]
 SERIES = [f"2024-01-{n:02}" for n in range(1, 31)]
@@ -142,6 +144,7 @@ def test_records(
     data, options = make(tmp_path)
     assert main(["train", str(data), "--task", make.__name__, "--out", "run", *SMALL, *options]) == 0
     predictor = tasks.load(tmp_path / "run")
+    assert isinstance(predictor, GroupPredictor)
     expected = list(predictor.predict(as_read(predictor) if as_read else good))
     with running([tmp_path / "run"]) as server:
         address = f"{server.url}/v1/models/run/predict"
@@ -150,7 +153,36 @@ def test_records(
             found = httpx.post(address, json={"records": [record]}, timeout=30)
             assert found.status_code == 400, (record, found.text)
         assert httpx.post(f"{server.url}/v1/models/run/stream", json={}).status_code == 404
+        monkeypatch.setattr("backtime.serve.group.COMPANY", 0.3)  # on a busy machine too all have come then
+        requests = [{"records": own} for own in varied(make.__name__, good)]
+        asyncio.run(compare_company(server, address, requests, {"records": bad[:1]}))
 
 
-def test_every_task_has_its_records() -> None:
-    assert set(INPUTS) == set(tasks.TASKS)
+def varied(task: str, good: list[Any]) -> list[list[Any]]:
+    """Records of other lengths and other contents, a request each."""
+    if task == "forecast":
+        return [[{**row, "value": (row["value"] * k + k) % 11} for row in good] for k in range(1, 13)]
+    if task in ("similar", "caption"):
+        cut = [[own] * k for k in range(1, 4) for own in good]
+        scaled = [[[[[v * k for v in row] for row in own] for own in good] for k in range(2, 11)]]
+        return [*cut, *(scaled[0] if task == "caption" else [[["go on", "on " * k]] for k in range(1, 10)])]
+    return [[own[: len(own) - k] or own] for own in good for k in range(6)] + [good] * 6
+
+
+async def compare_company(server: Running, address: str, requests: list[Any], bad: Any) -> None:
+    """Each answer alone is, to the bit, that of all requests at a time, with bad ones between them."""
+    async with httpx.AsyncClient(timeout=60) as client:
+        alone = [(await client.post(address, json=own)).text for own in requests]
+        calls = _calls(server)
+        mixed = [own for request in requests for own in (request, bad)]
+        together = await asyncio.gather(*(client.post(address, json=own) for own in mixed))
+    assert [own.text for own in together[::2]] == alone
+    assert {own.status_code for own in together[1::2]} == {400}
+    assert _calls(server) - calls <= len(requests) // 2  # of the engine: several requests each
+
+
+def _calls(server: Running) -> int:
+    """How many groups of records a model has answered."""
+    text = httpx.get(f"{server.url}/metrics").text
+    found = re.search(r'backtime_group_records_count{model="run"} (.*)', text)
+    return int(float(found[1])) if found else 0

@@ -102,7 +102,7 @@ def test_the_runtime_computes_what_the_network_does(cell: str, attention: bool) 
     with torch.no_grad():
         logs = torch.log_softmax(network.head.logits(network(batch)), -1)
     for n, (image, text) in enumerate(records):
-        places, state = own.look(image)
+        places, state = own.look(own.scaled(image))
         for t, symbol in enumerate([network.config.end, *text.tolist()]):
             found, _ = own.step([symbol], state, places)
             np.testing.assert_allclose(found[0], logs[t, n].numpy(), atol=1e-4)

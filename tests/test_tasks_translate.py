@@ -93,7 +93,7 @@ def test_the_runtime_computes_what_the_network_does(cell: str, attention: bool) 
     tensors = {name: value.numpy() for name, value in network.state_dict().items()}
     own = Translator(ModelFile("translate", network.config, encoding | {"level": {"level": "char"}}, tensors))
     for n, (source, target) in enumerate(pairs):
-        read, state = own._read(source.tolist())
+        read, state = own.look(source.tolist())
         for t, symbol in enumerate([network.config.end, *target.tolist()]):
             found, _ = own.step([symbol], state, read)
             np.testing.assert_allclose(found[0], logs[t, n].numpy(), atol=1e-4)
@@ -102,7 +102,7 @@ def test_the_runtime_computes_what_the_network_does(cell: str, attention: bool) 
 def test_a_beam_of_one_takes_the_likeliest_symbol_at_each_step(home: Path) -> None:
     own = tasks.load(home / "run")
     assert isinstance(own, Translator)
-    read, state = own._read(own.sources.numbers(["seven", "six", "one"]))
+    read, state = own.look(own.sources.numbers(["seven", "six", "one"]))
     written, total, last = [], 0.0, own.config.end
     while not written or last != own.config.end:
         logs = own.step([last], state, read)[0][0]
@@ -114,6 +114,26 @@ def test_a_beam_of_one_takes_the_likeliest_symbol_at_each_step(home: Path) -> No
     assert found.symbols == [own.targets.symbols[n] for n in written[:-1]]
     assert found.score == pytest.approx(total / len(written))
     assert own.translate("seven six one", beam=6).score >= found.score - 1e-9
+
+
+def test_a_beam_of_one_ends_only_where_the_end_is_the_likeliest(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An end that is second at a sure step and better than what follows is no greedy text."""
+    own = tasks.load(home / "run")
+    assert isinstance(own, Translator)
+    end, size = own.config.end, own.config.targets + 1
+    steps = [{1: 0.5, end: 0.4}, {2: 0.1, end: 0.05}, {end: 0.9}]
+
+    def step(symbols: Any, state: Any, read: Any) -> Any:
+        p = np.full(size, 1e-3)
+        for symbol, share in steps.pop(0).items():
+            p[symbol] = share
+        return np.log(p)[None], None
+
+    monkeypatch.setattr(own, "step", step)
+    found = own.translate("one two three", beam=1)
+    assert found.symbols == [own.targets.symbols[n] for n in (1, 2)] and not steps
 
 
 def test_scheduled_sampling_changes_the_training_and_resume_is_exact(home: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,8 +26,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     the file cannot be created or the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _sweep(path)
+    temporary = _temporary(path)
     try:
         file = temporary.open("wb")
     except OSError as error:
@@ -47,6 +46,35 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files, all of them or none.
+
+    All lie whole on the disk under temporary names before the first takes its own. Raises ``UsageError``
+    when one of them cannot be created, is a folder, or the disk is full; then all are as they were.
+    """
+    for path in contents:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; expected the name of a file to write")
+    temporaries = {path: _temporary(path) for path in contents}
+    path = Path()
+    try:
+        for path, content in contents.items():
+            with temporaries[path].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+    except BaseException as error:  # Ctrl-C too: nothing half-written is left behind
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(_refusal(path, error)) from error
+        raise
+    for folder in {path.parent for path in contents}:
+        _sync_folder(folder)
 
 
 @contextlib.contextmanager
@@ -107,6 +135,12 @@ def _refusal(path: Path, error: OSError) -> str:
     if error.errno in NO_SPACE:
         return f"no space left on device while writing {path}; the previous file is untouched"
     return f"cannot write {path}: {error.strerror}"
+
+
+def _temporary(path: Path) -> Path:
+    """The name that ``path`` has until it is whole; what others left there is swept away."""
+    _sweep(path)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def _sweep(path: Path) -> None:

@@ -7,11 +7,16 @@ from typing import Any
 
 from backtime.errors import UsageError
 from backtime.export import FORMATS, export
+from backtime.export.trials import Trial
+from backtime.export.trials.records import recorded
 from backtime.models.file import ModelFile, read_model, write_model
+from backtime.tasks.running.same_data import COPY, STDIN
+from backtime.training.run_folder import config_of_run
 
 EXAMPLES = """\
 examples:
   backtime export runs/book-lstm-1 --to onnx --out book.onnx
+  backtime export reviews.safetensors --to onnx --data test.csv
   backtime export runs/book-gru-1 --to c --int8 --out book.c
   backtime export runs/book-gru-1 --to c --int8 --data other.txt"""
 
@@ -33,7 +38,11 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
     )
     parser.add_argument("--int8", action="store_true", help="c: weights of one byte each")
     parser.add_argument(
-        "--data", type=Path, metavar="DATA", help="with --int8: measure on it what the rounding costs"
+        "--data",
+        type=Path,
+        metavar="DATA",
+        help="try the file on this too (default: what the run was trained on, where it is still there); with "
+        "--int8: measure on it what the rounding costs",
     )
 
 
@@ -41,19 +50,43 @@ def run(args: argparse.Namespace) -> int:
     """Export, and say what was found; returns the exit status."""
     if args.int8 and args.to != "c":
         raise UsageError(f"--int8 with --to {args.to}; expected --to c")
-    if args.data and not args.int8:
-        raise UsageError("--data is given; expected it with --int8, whose cost is measured on it")
     model = read_model(args.model)
-    cost = _cost(model, args.data) if args.data else []
+    trials, told = _trials(model, args)
+    cost = _cost(model, args.data) if args.data and args.int8 else []
     out = args.out or Path(f"{args.model.resolve().stem}{FORMATS[args.to].ending}")
     try:
-        lines = export(model, args.to, out, **({"int8": True} if args.int8 else {}))
+        lines = export(model, args.to, out, trials, **({"int8": True} if args.int8 else {}))
     except UsageError as error:
         raise UsageError(f"{args.model}: {error}") from error
-    for line in [*lines, *cost]:
+    for line in [*told, *cost, *lines]:
         print(line)
-    print(f"written: {out} ({out.stat().st_size:,} bytes)")
     return 0
+
+
+def _trials(model: ModelFile, args: argparse.Namespace) -> tuple[list[Trial], list[str]]:
+    """What the file is tried on beside random inputs, and a line where there is none.
+
+    Data that the user names must fit the model; those of its training may have gone, or become others.
+    """
+    if args.data:
+        return [recorded(model, args.data)], []
+    known = _data_of(args.model)
+    if known is None:
+        return [], ["no --data: tried on random inputs alone"]
+    try:
+        return [recorded(model, known)], []
+    except (UsageError, OSError) as error:
+        return [], [f"tried on random inputs alone, for the data of the training are not there: {error}"]
+
+
+def _data_of(path: Path) -> Path | None:
+    """What a run was trained on, as its folder knows it: the tokens of a text, or the path of the data."""
+    if (path / "tokens.bin").is_file():
+        return path
+    data = config_of_run(path).get("data")
+    if data == str(STDIN):
+        return path / COPY
+    return Path(data) if data else None
 
 
 def _cost(model: ModelFile, data: Path) -> list[str]:
@@ -64,7 +97,7 @@ def _cost(model: ModelFile, data: Path) -> list[str]:
         if error.name != "torch":
             raise
         raise UsageError("--data needs PyTorch: pip install torch") from error
-    from backtime.export.c_code import quantised
+    from backtime.export.c_int8 import quantised
 
     with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
         scores = []

@@ -1,34 +1,32 @@
 """``backtime flow MODEL [DATA]``: the gradient through time of a trained model; see docs/flow.md."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from backtime.errors import UsageError
 from backtime.files import atomic_write
 from backtime.models.file import task_of
 from backtime.training.run_folder import config_of_run
 
+if TYPE_CHECKING:
+    from backtime.insight.reports.extra import Extra
+
 EXAMPLES = """\
 examples:
   backtime flow runs/book-lstm-1                       on the end of the text it was trained on
   backtime flow runs/book-lstm-1 other.txt --steps 512
+  backtime flow runs/adding-rnn-1 --needs 50           does the gradient reach 50 steps back?
   backtime flow --compare runs/book-rnn-1 runs/book-lstm-1 --data book.txt
   backtime flow runs/book-lstm-1 --units 12            what units of the top layer do
   backtime flow runs/reviews-gru-1 --units 5           which words decided for the label"""
 
 
 PIECES, EXAMPLES_AT_ONCE = 8, 32  # of a text; of other data
-
-
-class Extra(NamedTuple):
-    """What ``--units`` adds."""
-
-    file: str
-    shown: Any  # for the terminal
-    page: str
 
 
 def add_parser(subparsers: Any, arguments: list[str]) -> None:
@@ -64,6 +62,12 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
         metavar="N",
         help="what the model was trained with (default: as its run says)",
     )
+    parser.add_argument(
+        "--needs",
+        type=int,
+        metavar="N",
+        help="how many steps back the answer lies in your problem: does the gradient reach that far?",
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where files go (default flow-NAME)")
     parser.add_argument(
         "--units",
@@ -71,7 +75,8 @@ def add_parser(subparsers: Any, arguments: list[str]) -> None:
         const=8,
         type=int,
         metavar="N",
-        help="what N units of the top layer do; of a classifier or tagger, which steps decided in N examples",
+        help="what N units of the top layer do; of other data than texts also which steps decided in N "
+        "examples",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     parser.add_argument("--json", action="store_true", help="print flow.json on stdout; write no files")
@@ -91,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         if args.compare:
             _name(reports, args.compare)
         if args.json:
-            found = [own.to_json() for own in reports]
+            found = _numbers(reports, seen[0][1])
             print(json.dumps(found if args.compare else found[0]))
         else:
             _show(reports, seen[0][1], args)
@@ -120,7 +125,7 @@ def _name(reports: list[Any], paths: list[Path]) -> None:
 def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A language model on pieces of a text: every symbol has a loss."""
     from backtime.insight.language import reading as language
-    from backtime.insight.units import shown as units_shown
+    from backtime.insight.reports.extra import of_text
 
     run_of = config_of_run(path)
     data = args.text or args.data or (Path(run_of["data"]) if run_of.get("data") else None)
@@ -130,17 +135,16 @@ def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[A
         )
     trained = args.seq_length or run_of.get("settings", {}).get("seq_length")
     reading = language.read(path, data, args.steps, args.batch_size or PIECES, folder)
-    report = language.measure(reading, trained)
+    report = language.measure(reading, trained, args.needs)
     if args.units is None:
         return report, None
-    units = language.units_of(reading, args.units)
-    return report, Extra("units.html", units_shown.shown(units), units_shown.page(reading.name, units))
+    return report, of_text(reading.name, language.units_of(reading, args.units))
 
 
 def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A model of any other task on a batch of its data, with the loss of its training."""
-    from backtime.insight.decisions import shown as decisions_shown
     from backtime.insight.gradient.flows import flow_of
+    from backtime.insight.reports.extra import of_questions
     from backtime.insight.reports.report import report
     from backtime.tasks import looking
 
@@ -149,21 +153,37 @@ def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[
     found = flow_of(task.model, lambda: looking.batch_loss(task), lags=args.steps, spectra=True)
     name = path.stem or str(path)
     trained, option = looking.length(own.settings)
-    told = report(name, found, args.seq_length or trained, found.loss, option)
+    told = report(name, found, args.seq_length or trained, found.loss, option, args.needs)
     if args.units is None:
         return told, None
-    decided = own.kind.decisions(own.file, own.data, args.units)
-    return told, Extra("steps.html", decisions_shown.shown(decided), decisions_shown.page(name, decided))
+    asked = list(own.kind.questions(own.file, own.data, args.units))
+    if not asked:
+        raise UsageError(f"{own.data} has nothing to look at; expected {own.kind.data}")
+    return told, of_questions(name, asked, args.units)
+
+
+def _numbers(reports: list[Any], extra: Extra | None) -> list[dict[str, Any]]:
+    """What ``flow.json`` has of each report; what ``--units`` adds is of the only one."""
+    return [own.to_json() | (extra.numbers if extra else {}) for own in reports]
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}; expected a folder that can be written") from error
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise UsageError(f"--out {args.out} is a file; expected a folder")
     if args.compare and args.units is not None:
         raise UsageError("--units is given with --compare; expected one model")
     if args.compare and args.model:
         raise UsageError("--compare takes two models and --data a text; MODEL stands alone")
     if not args.compare and args.model is None:
         raise UsageError("MODEL is missing; expected a model file or a run folder")
-    for name in ("steps", "batch_size", "seq_length", "units", "threads"):
+    for name in ("steps", "batch_size", "seq_length", "needs", "units", "threads"):
         value = getattr(args, name)
         if value is not None and value < (2 if name == "steps" else 1):
             raise UsageError(f"--{name.replace('_', '-')} is {value}; expected a whole number from 1")
@@ -182,8 +202,8 @@ def _show(reports: list[Any], extra: Extra | None, args: argparse.Namespace) -> 
         console.print(terminal.summary(reports[0]) if len(reports) == 1 else terminal.comparison(*reports))
     name = "-".join(own.name.replace("/", "-") for own in reports)
     out = args.out or Path(f"flow-{name}")
-    out.mkdir(parents=True, exist_ok=True)
-    found = [own.to_json() for own in reports]
+    _make(out)
+    found = _numbers(reports, extra)
     figure = pictures.picture(reports)
     files = {
         "flow.json": json.dumps(found if len(found) > 1 else found[0]).encode(),
@@ -192,7 +212,7 @@ def _show(reports: list[Any], extra: Extra | None, args: argparse.Namespace) -> 
         "flow.html": page.page(reports).encode(),
     }
     if extra is not None:
-        files[extra.file] = extra.page.encode()
+        files |= {file: page.encode() for file, page in extra.pages.items()}
         if not args.quiet:
             console.print(extra.shown)
     for file, content in files.items():

@@ -8,7 +8,7 @@
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +16,17 @@ import numpy as np
 
 from backtime.errors import UsageError
 from backtime.export.chain import check_beyond
+from backtime.export.made import Made
+from backtime.export.trials import Trial
+from backtime.export.trials.drawn import drawn
+from backtime.files import write_together
 from backtime.models.file import ModelFile
 
 __all__ = ["FORMATS", "Format", "export"]
 
 
 class Format(NamedTuple):
-    """A format: what it is, the ending of its file, the module that has its ``write``.
+    """A format: what it is, the ending of its file, the module that has its ``make``.
 
     ``beyond``: what it has a place for beside plain layers and an output, see ``RecurrentConfig.beyond``.
     """
@@ -47,9 +51,10 @@ FORMATS = {
 }
 
 
-def export(model: ModelFile, form: str, out: Path, **options: Any) -> list[str]:
-    """Write ``out`` in a format, whole or not at all; returns lines about what was found when it was tried.
+def export(model: ModelFile, form: str, out: Path, trials: Sequence[Trial] = (), **options: Any) -> list[str]:
+    """Write ``out`` in a format, all its files or none; returns lines about what was found when it was tried.
 
+    It is tried on random inputs, and on ``trials``: those of data come from ``trials.records.recorded``.
     ``options``: ``int8=True`` for ``c``. Raises ``UsageError`` naming what the format has no place for, or
     the difference that was too large.
     """
@@ -59,5 +64,7 @@ def export(model: ModelFile, form: str, out: Path, **options: Any) -> list[str]:
         if not np.isfinite(value).all():
             raise UsageError(f"tensor {name} has numbers that are not finite; no format keeps them")
     check_beyond(model.config, form, FORMATS[form].beyond)
-    write: Callable[..., list[str]] = importlib.import_module(FORMATS[form].module).write
-    return write(model, out, **options)
+    make: Callable[..., Made] = importlib.import_module(FORMATS[form].module).make
+    files, lines = make(model, out, [drawn(model), *trials], **options)
+    write_together(files)
+    return [*lines, *(f"written: {path} ({len(content):,} bytes)" for path, content in files.items())]

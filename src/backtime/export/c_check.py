@@ -1,8 +1,10 @@
-"""The C file beside the engine: compiled as strictly as can be, run step by step on a random sequence."""
+"""The C file beside the engine: compiled as strictly as can be, run step by step on sequences."""
 
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +13,11 @@ from numpy.typing import NDArray
 
 from backtime.errors import UsageError
 from backtime.export.chain import Chain
+from backtime.export.trials import Trial, found
 from backtime.interchange.agreement import agreement
 from backtime.reference.weights import Array
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
-STEPS = 40
 MAIN = """\
 #include "{name}.h"
 #include <stdio.h>
@@ -46,31 +48,29 @@ class Source(NamedTuple):
     state: int
 
 
-def check(chain: Chain, source: Source, name: str) -> list[str]:
+def check(chain: Chain, source: Source, name: str, trials: Sequence[Trial]) -> list[str]:
     """Lines about what was found; raises ``UsageError`` where the compiler or the numbers object."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return ["not tried: there is no C compiler here (cc)"]
-    x = chain.example(STEPS, np.random.default_rng(0))
+    lines = []
     with tempfile.TemporaryDirectory(prefix="backtime-") as folder:
-        theirs = run(chain, source, name, x, compiler, Path(folder))
+        program = _compiled(chain, source, name, compiler, Path(folder))
         code = _code_size(compiler, Path(folder), name)
-    worst, largest = agreement([(expected(chain, x), theirs)], "the C file and the engine")
-    agrees = f"compiled and run: the largest difference is {worst:.1e}, of outputs up to {largest:.3g}"
-    return [agrees, *([f"{code:,} bytes of code (-Os)"] if code else [])]
+        for trial in trials:
+            pairs = [(expected(chain, x), _outputs(program, x)) for x in trial.plain()]
+            worst, largest = agreement(pairs, f"{trial.told} the C file and the engine")
+            lines.append(f"compiled and run {found(trial.told, worst, largest)}")
+    return [*lines, *([f"{code:,} bytes of code (-Os)"] if code else [])]
 
 
 def expected(chain: Chain, x: NDArray[np.generic]) -> Array:
     """The outputs (T, O) after each step, by the engine: of a network that answers at its end too."""
-    if chain.every:
-        return chain.run(x)
-    return np.stack([chain.run(x[: n + 1]) for n in range(len(x))])
+    return replace(chain, every=True).run(x)
 
 
-def run(
-    chain: Chain, source: Source, name: str, x: NDArray[np.generic], compiler: str, folder: Path
-) -> Array:
-    """The outputs (T, O) of the compiled file."""
+def _compiled(chain: Chain, source: Source, name: str, compiler: str, folder: Path) -> Path:
+    """A program that reads steps and prints what the file makes of them."""
     texts = {f"{name}.h": source.header, f"{name}.c": source.code, "main.c": _main(chain, name)}
     for file, text in texts.items():
         (folder / file).write_text(text)
@@ -79,8 +79,13 @@ def run(
     if made.returncode:
         lines = [line for line in made.stderr.splitlines() if "error" in line] or made.stderr.splitlines()
         raise UsageError(f"the C compiler objects: {lines[0] if lines else made.returncode}")
+    return folder / "run"
+
+
+def _outputs(program: Path, x: NDArray[np.generic]) -> Array:
+    """What it prints of a sequence, (T, O)."""
     given = "\n".join(" ".join(f"{v:.9g}" for v in np.atleast_1d(row)) for row in x)
-    out = subprocess.run([folder / "run"], input=given, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([program], input=given, capture_output=True, text=True, check=True).stdout
     return np.array([line.split() for line in out.splitlines()], np.float64)
 
 

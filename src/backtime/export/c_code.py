@@ -5,41 +5,34 @@
 With ``int8`` each row of a weight matrix is whole numbers -127 to 127 times one float: a quarter of the size.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backtime.errors import UsageError
 from backtime.export.c_cells import CELLS, COLUMN_OF, COMMON, ROW_OF
 from backtime.export.c_check import Source, check
+from backtime.export.c_int8 import cost, quantised, rounded
 from backtime.export.chain import Chain, chain_of, forward_only
-from backtime.files import atomic_write
+from backtime.export.made import Made
+from backtime.export.trials import Trial
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array, Weights
 
 
-def write(model: ModelFile, out: Path, int8: bool = False) -> list[str]:
-    """Make both files, compile and run them where there is a compiler, keep them if they agree."""
+def make(model: ModelFile, out: Path, trials: Sequence[Trial], int8: bool = False) -> Made:
+    """Make both files, compile and run them where there is a compiler."""
     if out.suffix != ".c":
         raise UsageError(f"--out {out}: expected a name that ends in .c")
     name = _identifier(out.stem)
     chain = chain_of(quantised(model) if int8 else model, "c")
     source = generate(chain, name, int8)
-    lines = check(chain, source, name)
-    _write_both(out, out.with_name(f"{name}.h"), source)
+    lines = check(chain, source, name, trials)
     lines.append(f"{source.constants:,} bytes of constants, {source.state:,} bytes of state")
-    return [*lines, *(_loss(chain_of(model, "c"), chain) if int8 else [])]
-
-
-def _write_both(out: Path, header: Path, source: Source) -> None:
-    """Both files, or neither."""
-    for path in (out, header):
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder; expected the name of a file to write")
-    with atomic_write(out) as code, atomic_write(header) as declarations:
-        code.write(source.code.encode())
-        declarations.write(source.header.encode())
+    lines += cost(chain_of(model, "c"), chain, trials) if int8 else []
+    files = {out: source.code.encode(), out.with_name(f"{name}.h"): source.header.encode()}
+    return Made(files, lines)
 
 
 def generate(chain: Chain, name: str, int8: bool = False) -> Source:
@@ -92,23 +85,6 @@ void {name}_init({name}_state *state);
 """
 
 
-def quantised(model: ModelFile) -> ModelFile:
-    """The model whose matrices have passed through int8 and back: what the C file with ``int8`` computes."""
-
-    def through(value: Array) -> Array:
-        whole, scale = _int8(value)
-        back: Array = (whole * scale[:, None]).astype(value.dtype)
-        return back
-
-    tensors = {key: through(own) if own.ndim == 2 else own for key, own in model.tensors.items()}
-    return model._replace(tensors=tensors)
-
-
-def _int8(value: Array) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    scale = np.maximum(np.abs(value).max(1), 1e-30).astype(np.float32) / np.float32(127)
-    return np.rint(value / scale[:, None]).astype(np.int8), scale
-
-
 def _arrays(chain: Chain) -> dict[str, Array]:
     """The constants by name."""
     found: dict[str, Array] = {} if chain.embedding is None else {"embedding": chain.embedding}
@@ -131,7 +107,7 @@ def _array(name: str, value: Array, int8: bool) -> str:
         return (
             f"static const float {name}[] = {{\n{_wrapped([f'{float(v):.8e}f' for v in value.ravel()])}}};\n"
         )
-    whole, scale = _int8(value)
+    whole, scale = rounded(value)
     return (
         f"static const weight {name}[] = {{\n{_wrapped([str(v) for v in whole.ravel().tolist()])}}};\n"
         f"{_array(f'{name}_scale', scale, False)}"
@@ -184,13 +160,3 @@ def _body(chain: Chain) -> str:
 def _identifier(stem: str) -> str:
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
     return name if name[:1].isalpha() else f"model_{name}"
-
-
-def _loss(exact: Chain, rounded: Chain) -> list[str]:
-    """What int8 costs, on random sequences."""
-    random = np.random.default_rng(0)
-    each = [exact.example(50, random) for _ in range(8)]
-    pairs = [(np.atleast_2d(exact.run(x)), np.atleast_2d(rounded.run(x))) for x in each]
-    worst = max(float(np.abs(a - b).max()) for a, b in pairs)
-    same = np.mean(np.concatenate([a.argmax(1) == b.argmax(1) for a, b in pairs]))
-    return [f"int8: outputs differ by up to {worst:.2g}; the largest output is the same one in {same:.1%}"]

@@ -61,19 +61,13 @@ class Chain:
         out: Array = h @ self.Wy.T + self.by
         return out
 
-    def example(self, T: int, random: np.random.Generator) -> NDArray[Any]:
-        """One sequence of T steps, drawn at random."""
-        if self.symbols:
-            return random.integers(0, self.inputs, T)
-        return random.standard_normal((T, self.inputs)).astype(self.Wy.dtype)
-
 
 def chain_of(model: ModelFile, form: str) -> Chain:
     """The chain of a model; raises ``UsageError`` where its network is more than one."""
     config, tensors = model.config, model.tensors
-    head = tensors.get("head.weight"), tensors.get("head.bias")
-    Wy, by = head  # every network has them
-    assert Wy is not None and by is not None
+    if "head.weight" not in tensors:
+        raise _no_chain(config, form)
+    Wy, by = tensors["head.weight"], tensors["head.bias"]
     if isinstance(config, LanguageConfig):
         embedding = Wy if config.tie_weights else tensors.get("embedding.weight")
         return Chain(config.recurrent, config.vocabulary_size, True, embedding, tensors, Wy, by, True)
@@ -87,16 +81,20 @@ def chain_of(model: ModelFile, form: str) -> Chain:
         return Chain(config, size, bool(config.symbols), embedding, tensors, Wy, by, False)
     if isinstance(config, ForecastConfig) and "decoder.0.weight" not in tensors:
         return Chain(config, config.inputs, False, None, tensors, Wy, by, config.strategy == "recursive")
-    raise UsageError(f"a network of kind {_kind(config)} cannot be exported to {form}; {_reason(config)}")
+    raise _no_chain(config, form)
 
 
-def _reason(config: Any) -> str:
-    return REASONS.get(_kind(config), "it is more than one chain of layers")
+def _no_chain(config: Any, form: str) -> UsageError:
+    kind = str(config.network)
+    return UsageError(f"a network of kind {kind} cannot be exported to {form}; {REASONS[kind]}")
 
 
 POOLED = "its pooling looks at all steps: expected --pooling last, or --to onnx"
 REASONS = {
     "transcriber": "it hears in both directions: expected --to onnx",
+    "similarity": "it gives a vector for each text: expected --to onnx",
+    "encoder-decoder": "it has an encoder and a decoder: expected --to onnx",
+    "captioner": "it has an encoder and a decoder: expected --to onnx",
     "tagger": "it reads words and their letters: expected --to onnx",
     "reader": POOLED,
     "regressor": POOLED,
@@ -116,7 +114,3 @@ def forward_only(chain: Chain, form: str) -> None:
     """Raise ``UsageError`` where a layer goes in both directions: it cannot be stepped."""
     if chain.config.bidirectional:
         raise UsageError(f"a model in both directions cannot be exported to {form}, which goes step by step")
-
-
-def _kind(config: Any) -> str:
-    return str(config.network)

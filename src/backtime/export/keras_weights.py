@@ -6,6 +6,7 @@ rnn_0/0, rnn_0/1, rnn_0/2    SimpleRNN, GRU or LSTM(H, return_sequences=True), o
 head/0, head/1               Dense(O)
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -14,37 +15,38 @@ from typing import Any
 import numpy as np
 
 from backtime.export.chain import Chain, chain_of
-from backtime.files import atomic_write
+from backtime.export.made import Made
+from backtime.export.trials import Trial, found
 from backtime.interchange.agreement import agreement
 from backtime.interchange.keras import from_keras, options, to_keras
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array
 
 
-def write(model: ModelFile, out: Path) -> list[str]:
-    """Write the lists; what is read back from them is run first."""
+def make(model: ModelFile, out: Path, trials: Sequence[Trial]) -> Made:
+    """The lists; what is read back from them is run."""
     chain = chain_of(model, "keras")
     lists = weights_of(chain)
-    x = chain.example(20, np.random.default_rng(0))
-    pair = chain.run(x), _read_back(chain, lists).run(x)  # one bias in place of two: rounded once more
-    worst, _ = agreement([pair], "the model and the weights that came back")
+    back, lines = _read_back(chain, lists), []  # one bias in place of two: rounded once more
+    for trial in trials:
+        pairs = [(chain.run(x), back.run(x)) for x in trial.plain()]
+        worst, largest = agreement(pairs, f"{trial.told} the model and the weights that came back")
+        lines.append(f"read back and run {found(trial.told, worst, largest)}")
     content = BytesIO()
     arrays: Any = {f"{layer}/{n}": own for layer, each in lists.items() for n, own in enumerate(each)}
     np.savez(content, **arrays)
-    with atomic_write(out) as file:
-        file.write(content.getvalue())
     shapes = [f"{layer}: {', '.join(str(own.shape) for own in each)}" for layer, each in lists.items()]
-    return [f"read back and run: the largest difference is {worst:.1e}", *shapes]
+    return Made({out: content.getvalue()}, [*lines, *shapes])
 
 
 def weights_of(chain: Chain) -> dict[str, list[Array]]:
     """Of each layer its list."""
     config = chain.config
-    found = {} if chain.embedding is None else {"embedding": [chain.embedding]}
+    lists = {} if chain.embedding is None else {"embedding": [chain.embedding]}
     for n, each in enumerate(chain.layers):
         for own, end in zip(each, ("", "_reverse"), strict=False):
-            found[f"rnn_{n}{end}"] = to_keras(config.cell, own, config.reset_after)
-    return found | {"head": [chain.Wy.T.copy(), chain.by]}
+            lists[f"rnn_{n}{end}"] = to_keras(config.cell, own, config.reset_after)
+    return lists | {"head": [chain.Wy.T.copy(), chain.by]}
 
 
 def _read_back(chain: Chain, lists: dict[str, list[Array]]) -> Chain:

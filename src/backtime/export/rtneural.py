@@ -8,6 +8,7 @@ Its loader is ``RTNeural/model_loader.h``; Chowdhury, arXiv 2106.03037.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,27 @@ import numpy as np
 from backtime.errors import UsageError
 from backtime.export.chain import Chain, chain_of, forward_only
 from backtime.export.keras_weights import weights_of
-from backtime.files import atomic_write
+from backtime.export.made import Made
+from backtime.export.trials import Trial, found
 from backtime.interchange.agreement import agreement
 from backtime.models.file import ModelFile
 
 
-def write(model: ModelFile, out: Path) -> list[str]:
-    """Write the JSON; it is computed as RTNeural does, in NumPy, first."""
+def make(model: ModelFile, out: Path, trials: Sequence[Trial]) -> Made:
+    """The JSON; it is computed as RTNeural does, in NumPy."""
     chain = chain_of(model, "rtneural")
-    made = layers_of(chain)
-    x = chain.rows(chain.example(30, np.random.default_rng(0)))
-    ours = chain.run(x) if not chain.symbols else _without_symbols(chain, x)
-    theirs = compute(made, x)
-    theirs = theirs if chain.every else theirs[-1]
-    worst, _ = agreement([(ours, theirs)], "RTNeural's sums and the engine")
-    with atomic_write(out) as file:
-        file.write(json.dumps(made).encode())
-    return [f"computed as RTNeural does: the largest difference is {worst:.1e}"]
+    value, lines = layers_of(chain), []
+    for trial in trials:
+        pairs = [(chain.run(x), _computed(chain, value, x)) for x in trial.plain()]
+        worst, largest = agreement(pairs, f"{trial.told} RTNeural's sums and the engine")
+        lines.append(f"computed as RTNeural does {found(trial.told, worst, largest)}")
+    return Made({out: json.dumps(value).encode()}, lines)
+
+
+def _computed(chain: Chain, value: dict[str, Any], x: Any) -> Any:
+    """The outputs for a sequence, of which symbols are one-hot rows."""
+    every = compute(value, chain.rows(x))
+    return every if chain.every else every[-1]
 
 
 def layers_of(chain: Chain) -> dict[str, Any]:
@@ -95,8 +100,3 @@ STEPS = {"lstm": _lstm, "gru": _gru}
 
 def _sigmoid(z: Any) -> Any:
     return 1 / (1 + np.exp(-z))
-
-
-def _without_symbols(chain: Chain, rows: Any) -> Any:
-    """The chain on one-hot rows."""
-    return chain.run(rows.argmax(1))

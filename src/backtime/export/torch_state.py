@@ -3,21 +3,21 @@
 embedding  torch.nn.Embedding    rnn, spelling  torch.nn.RNN, GRU or LSTM    head, ...  torch.nn.Linear
 """
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backtime.errors import UsageError
 from backtime.export.chain import Chain, chain_of
-from backtime.files import atomic_write
+from backtime.export.made import Made
+from backtime.export.trials import Trial, found
 from backtime.interchange.agreement import agreement
 from backtime.models.file import ModelFile
 
 
-def write(model: ModelFile, out: Path) -> list[str]:
-    """Write the tensors under torch.nn's names; a chain is built of torch.nn's layers and run first."""
+def make(model: ModelFile, out: Path, trials: Sequence[Trial]) -> Made:
+    """The tensors under torch.nn's names; a chain is built of torch.nn's layers and run."""
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -30,22 +30,24 @@ def write(model: ModelFile, out: Path) -> list[str]:
     tensors = {name: torch.from_numpy(value.copy()) for name, value in model.tensors.items()}
     if getattr(config, "tie_weights", False):
         tensors["embedding.weight"] = tensors["head.weight"]
-    lines = _tried(model, tensors)
+    lines = _tried(model, tensors, trials)
     content = BytesIO()
     torch.save(tensors, content)
-    with atomic_write(out) as file:
-        file.write(content.getvalue())
-    return [*lines, *(f"{name} {tuple(value.shape)}" for name, value in tensors.items())]
+    lines += [f"{name} {tuple(value.shape)}" for name, value in tensors.items()]
+    return Made({out: content.getvalue()}, lines)
 
 
-def _tried(model: ModelFile, tensors: dict[str, Any]) -> list[str]:
+def _tried(model: ModelFile, tensors: dict[str, Any], trials: Sequence[Trial]) -> list[str]:
     try:
         chain = chain_of(model, "torch")
     except UsageError:
         return ["not tried: the network is more than one chain of layers; the tensors are its own"]
-    x = chain.example(20, np.random.default_rng(0))
-    worst, _ = agreement([(chain.run(x), _run(chain, tensors, x))], "torch.nn and the engine")
-    return [f"torch.nn agrees: the largest difference is {worst:.1e}"]
+    lines = []
+    for trial in trials:
+        pairs = [(chain.run(x), _run(chain, tensors, x)) for x in trial.plain()]
+        worst, largest = agreement(pairs, f"{trial.told} torch.nn and the engine")
+        lines.append(f"torch.nn agrees {found(trial.told, worst, largest)}")
+    return lines
 
 
 def _run(chain: Chain, tensors: dict[str, Any], x: Any) -> Any:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from backtime.insight.dynamics.stationary import FixedPoint, fixed_points
     from backtime.insight.gradient.flows import flow, flow_of
     from backtime.insight.measures import Flow
-    from backtime.insight.verdict.rules import Verdict, judge
+    from backtime.insight.verdict.findings import Verdict
+    from backtime.insight.verdict.rules import judge
 
 __all__ = [
     "Derivation",
@@ -53,7 +54,7 @@ _WITH_TORCH = {
     "flow_of": "gradient.flows",
     "Flow": "measures",
     "judge": "verdict.rules",
-    "Verdict": "verdict.rules",
+    "Verdict": "verdict.findings",
     "lyapunov": "dynamics.exponents",
     "fixed_points": "dynamics.stationary",
     "FixedPoint": "dynamics.stationary",

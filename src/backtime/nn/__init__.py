@@ -18,11 +18,13 @@ from backtime.nn.head import SoftmaxCrossEntropy
 from backtime.nn.jordan import Jordan
 from backtime.nn.layer import Recurrent
 from backtime.nn.lstm import LSTM
-from backtime.nn.recording import quantize
+from backtime.nn.recording import prune, quantize, script
 from backtime.nn.rnn import RNN
 
 dynamo.take_in(Recurrent)
+prune.take_in(Recurrent, Cell)
 quantize.take_in(Recurrent, Cell)
+script.take_in(Recurrent, Cell)
 
 __all__ = [
     "GRU",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from backtime.nn import backends, parameters, recording, validation
-from backtime.nn.backends import cudnn
+from backtime.nn.backends import cudnn, expanded
 from backtime.nn.call_validation import check_call, sequences_of
 from backtime.nn.layouts import packed_as, sequences
 from backtime.nn.options import Settings, with_noise
@@ -130,13 +130,17 @@ class Recurrent(nn.RNNBase):
         self, network: Network, x: Any, hx: States | None, weights: list[Tensor]
     ) -> tuple[Network, list[Tensor]]:
         """What is drawn for one call, after a look at it: a refused one draws nothing."""
-        check_call(network, x, hx, weights)
         drawn = self.settings.noisy or self.settings.variational_dropout
+        if expanded.among(weights):
+            return (network, weights) if not drawn else expanded.refuse()
+        check_call(network, x, hx, weights)
         if not drawn and cudnn.fits(network, x, weights):
             return network, weights  # which draws for itself
         return with_noise(network, self.settings, self.training, x, weights)
 
     def _learned_state(self, network: Network, x: Any, weights: list[Tensor]) -> States:
+        if expanded.among(weights):
+            expanded.refuse()
         check_call(network, x, None, weights)
         B = sequences_of(network, x)
         state = (getattr(self, name) for name in parameters.state_widths(self))

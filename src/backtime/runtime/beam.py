@@ -1,5 +1,6 @@
 """The decoder of a trained network on NumPy and the engine alone: it writes by beam search."""
 
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from backtime.data.lexicon import Lexicon
 from backtime.models.file import ModelFile
 from backtime.models.writer_config import WriterConfig
 from backtime.reference.weights import Array
+from backtime.runtime.groups import Grouped
+from backtime.runtime.layers import log_softmax
 from backtime.runtime.stacks import Stack, stack_of
 
 BEAM = 5  # texts side by side
@@ -22,7 +25,24 @@ class Written(NamedTuple):
     attention: Array | None
 
 
-class BeamWriter:
+class Asked(NamedTuple):
+    """What a search asks the decoder for: a step of its K texts, whose last symbols these are."""
+
+    symbols: NDArray[np.int64]  # (K,)
+    state: list[Array]  # each (K, H)
+
+
+class Stepped(NamedTuple):
+    """The outputs after that step, and the state."""
+
+    h: Array  # (K, H)
+    state: list[Array]
+
+
+Search = Generator[Asked, Stepped, Written]
+
+
+class BeamWriter(Grouped):
     """Writes symbol by symbol, from a state and, with attention, from places (S, H) that it looks at."""
 
     config: WriterConfig
@@ -41,7 +61,14 @@ class BeamWriter:
 
     def step(self, symbols: Any, state: list[Array], read: Array) -> tuple[Array, Array | None]:
         """Log-probabilities (K, V + 1) after one step of K texts, whose state advances, and the attention."""
-        h = self.decoder.step(np.asarray(symbols), state)
+        z, seen = self.scores(symbols, state, read)
+        return log_softmax(z), seen
+
+    def scores(self, symbols: Any, state: list[Array], read: Array) -> tuple[Array, Array | None]:
+        """The same as scores, of which the softmax is still to be taken."""
+        return self._scores(self.decoder.step(np.asarray(symbols), state), read)
+
+    def _scores(self, h: Array, read: Array) -> tuple[Array, Array | None]:
         seen = None
         if self.config.attention:
             scores = h @ self.tensors["score.weight"] @ read.T
@@ -49,21 +76,49 @@ class BeamWriter:
             seen /= seen.sum(1, keepdims=True)
             both = np.concatenate([seen @ read, h], 1)
             h = np.tanh(both @ self.tensors["combine.weight"].T + self.tensors["combine.bias"])
-        z = (h @ self.tensors["head.weight"].T + self.tensors["head.bias"]).astype(np.float64)
-        z -= z.max(1, keepdims=True)
-        found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))
-        return found, seen
+        return h @ self.tensors["head.weight"].T + self.tensors["head.bias"], seen
 
     def search(self, read: Array, state: list[Array], beam: int, longest: int) -> Written:
+        """The best text that ``searching`` finds, alone."""
+        return self.search_all([self.searching(read, state, beam, longest)])[0]
+
+    def search_all(self, searches: Sequence[Search]) -> list[Written]:
+        """What each search finds; those that go on are stepped together, a call of the engine a symbol."""
+        found: dict[int, Written] = {}
+        asked = {n: next(search) for n, search in enumerate(searches)}
+        while asked:
+            answers = zip(list(asked), self._stepped(list(asked.values())), strict=True)
+            for n, answer in answers:
+                try:
+                    asked[n] = searches[n].send(answer)
+                except StopIteration as end:
+                    found[n] = end.value
+                    del asked[n]
+        return [found[n] for n in range(len(searches))]
+
+    def _stepped(self, asked: Sequence[Asked]) -> list[Stepped]:
+        """Outputs and state after a step of each."""
+        state = [np.concatenate(parts) for parts in zip(*(own.state for own in asked), strict=True)]
+        h = self.decoder.step(np.concatenate([own.symbols for own in asked]), state)
+        ends = np.cumsum([len(own.symbols) for own in asked]).tolist()
+        places = [slice(end - len(own.symbols), end) for own, end in zip(asked, ends, strict=True)]
+        return [Stepped(h[own], [part[own] for part in state]) for own in places]
+
+    def searching(self, read: Array, state: list[Array], beam: int, longest: int) -> Search:
         """The best of ``beam`` texts that are written side by side, by the mean log-probability of a symbol.
 
+        It asks for one step after the other.
+
         Each step keeps the ``beam`` likeliest beginnings; one that ends is set aside, and the search goes on
-        until none that is left promises more. An unknown word is never written.
+        until none that is left promises more. An unknown word is never written. A beam of 1 is greedy: it
+        takes the likeliest symbol at each step and ends where that is the end.
         """
         end, live, done = self.config.end, [_Beginning([], 0.0, [])], list[_Beginning]()
         for _ in range(longest):
             last = [one.numbers[-1] if one.numbers else end for one in live]
-            logs, seen = self.step(last, state, read)
+            h, state = yield Asked(np.array(last), state)
+            z, seen = self._scores(h, read)
+            logs = log_softmax(z)
             if self.targets.open:
                 logs[:, 0] = -np.inf
             grown, parents, ended = _grown(live, logs, seen, beam, end)
@@ -92,7 +147,7 @@ def _grown(
     grown: list[_Beginning] = []
     parents: list[int] = []
     ended: list[_Beginning] = []
-    for place in _largest(totals.ravel(), 2 * beam).tolist():
+    for place in _largest(totals.ravel(), 2 * beam if beam > 1 else 1).tolist():
         row, symbol = divmod(place, logs.shape[1])
         looked = [] if seen is None else [*live[row].seen, seen[row]]
         one = _Beginning([*live[row].numbers, symbol], float(totals[row, symbol]), looked)

@@ -1,12 +1,13 @@
 """A trained captioner on NumPy and the engine alone: convolution by one product a block, then beam search."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import backtime.runtime.json_records as json_records
 from backtime.data.batching.steps import Scale
 from backtime.data.caption_files import read_images
 from backtime.data.captions import Captioned, Frame, captioned
@@ -16,8 +17,8 @@ from backtime.fields import read
 from backtime.models.captioner_config import FLOOR, SIDE, CaptionerConfig
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array
-from backtime.runtime.beam import BEAM, BeamWriter, Written
-from backtime.runtime.predictor import Row
+from backtime.runtime.beam import BEAM, BeamWriter, Search, Written
+from backtime.runtime.predictor import Prepared, Row
 
 LONGEST = 2  # a caption may have so many times the symbols of the longest in training, and ten
 
@@ -26,6 +27,7 @@ class Captioner(BeamWriter):
     """Says in words what an image shows."""
 
     config: CaptionerConfig
+    json_records, file_endings = "lists of rows, each a list of numbers", (".png", ".jpg", ".jpeg")
 
     def __init__(self, file: ModelFile, backend: str = "auto") -> None:
         """Prepare the weights for stepping."""
@@ -46,15 +48,36 @@ class Captioner(BeamWriter):
         naming the image whose size is not that of training.
         """
         for number, record in enumerate(records, 1):
-            own = captioned(record, number)
-            found = self.caption(own, beam)
-            text = joined(found.symbols, self.level)
-            yield {"image": own.name, "text": text, "score": round(found.score, 4)}
+            yield from self.answers([self.prepare(record, number).value], beam)[0]
+
+    def from_json(self, values: list[Any]) -> list[Array]:
+        """Arrays (rows, columns) or (rows, columns, channels) of lists."""
+        return [_image(own, number) for number, own in enumerate(values, 1)]
+
+    def prepare(self, record: Any, number: int) -> Prepared:
+        """The image; raises ``UsageError`` naming it where its size is not that of training."""
+        own = captioned(record, number)
+        return Prepared(own._replace(image=self.frame.checked(own)), self._longest)
+
+    def answers(self, values: Sequence[Captioned], beam: int = BEAM) -> list[list[Row]]:
+        """The text of each image, and the mean log-probability of its symbols, in nats."""
+        written = self.search_all([self._search(own.image, beam) for own in values])
+        return [[self._row(own.name, found)] for own, found in zip(values, written, strict=True)]
+
+    def _row(self, name: str, found: Written) -> Row:
+        return {"image": name, "text": joined(found.symbols, self.level), "score": round(found.score, 4)}
+
+    @property
+    def _longest(self) -> int:
+        return LONGEST * self.frame.longest + 10
+
+    def _search(self, image: Array, beam: int) -> Search:
+        places, state = self.look(self.scaled(image))
+        return self.searching(places, state, beam, self._longest)
 
     def caption(self, own: Captioned, beam: int = BEAM) -> Written:
         """The best text that ``search`` finds."""
-        places, state = self.look(self.frame.checked(own))
-        return self.search(places, state, beam, LONGEST * self.frame.longest + 10)
+        return self.search_all([self._search(self.frame.checked(own), beam)])[0]
 
     def draw(self, records: Iterable[Any]) -> Any:
         """A figure of matplotlib: for each of the first images where each written symbol looked."""
@@ -69,14 +92,18 @@ class Captioner(BeamWriter):
             found.append((own.image, written.symbols, written.attention))
         return draw_looks(found, self.config.grid)
 
+    def scaled(self, image: Array) -> Array:
+        """What the network reads of an image (rows, columns, channels)."""
+        found: Array = (image - self.scale.mean) / self.scale.deviation
+        return found.astype(self.tensors["head.weight"].dtype)
+
     def look(self, image: Array) -> tuple[Array, list[Array]]:
-        """Places (P, H) of an image (rows, columns, channels), and the state that the writing begins with.
+        """Places (P, H) of a scaled image, and the state that the writing begins with.
 
         The equations are those of ``models.captioner.Captioner``.
         """
         tensors, config = self.tensors, self.config
-        scaled = (image - self.scale.mean) / self.scale.deviation
-        f = scaled.astype(tensors["head.weight"].dtype).transpose(2, 0, 1)
+        f = image.transpose(2, 0, 1)
         for block in range(config.blocks):
             weight, bias = (tensors[f"convolutions.{block}.{part}"] for part in ("weight", "bias"))
             f = halved(np.maximum(convolved(f, weight) + bias[:, None, None], 0))
@@ -87,6 +114,19 @@ class Captioner(BeamWriter):
         if config.attention:
             places = places @ tensors["place.weight"].T + tensors["place.bias"] + tensors["position"]
         return places, [np.ascontiguousarray(part[n]) for n in range(config.layers) for part in state]
+
+
+def _image(value: Any, number: int) -> Array:
+    wanted = "a list of rows, each a list of numbers, or with colors of lists of three"
+    try:
+        found = np.array(value)
+    except ValueError as error:  # rows of several lengths
+        raise json_records.wrong(number, value, wanted) from error
+    if found.dtype.kind not in "iuf" or found.ndim not in (2, 3) or not found.size:
+        raise json_records.wrong(number, value, wanted)
+    if not (abs(found) < json_records.LARGEST).all():
+        raise json_records.wrong(number, value, wanted)
+    return found
 
 
 def convolved(f: Array, weight: Array) -> Array:

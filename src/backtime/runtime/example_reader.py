@@ -1,11 +1,12 @@
 """Networks that read whole examples, on NumPy and the engine alone: what classifier and regressor share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import backtime.runtime.json_records as json_records
 from backtime.data.batching.buckets import Packed
 from backtime.data.batching.steps import Encoder
 from backtime.data.examples import Example, example
@@ -13,11 +14,23 @@ from backtime.data.labelled import Reading, read_unlabelled
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.reference.weights import Array
+from backtime.runtime.groups import Grouped, longest_first
+from backtime.runtime.layers import product
+from backtime.runtime.predictor import Prepared
 from backtime.runtime.sequence_encoder import SequenceEncoder
 
 
-class ExampleReader:
+class Encoded(NamedTuple):
+    """An example as numbers, symbols (T,) or steps (T, I), and its number, from 1."""
+
+    steps: Array
+    number: int
+
+
+class ExampleReader(Grouped):
     """Examples in, scores out: the vector of each whole example times the output layer."""
+
+    file_endings = (".txt", ".csv", ".tsv", ".jsonl", ".ts", ".png", ".jpg", ".jpeg")
 
     def __init__(self, file: ModelFile) -> None:
         """Take the weights of a model file."""
@@ -27,20 +40,39 @@ class ExampleReader:
         self.reading = Reading.from_json(file.encoding["reading"])
         self.network = SequenceEncoder(config, file.tensors)
 
+    @property
+    def json_records(self) -> str:
+        """Texts or steps, as in training."""
+        if self.encoder.symbols is not None:
+            return "texts"
+        return f"lists of steps, each a list of {self.network.config.channels} numbers"
+
+    def from_json(self, values: list[Any]) -> list[Any]:
+        """Texts, or arrays (T, I)."""
+        if self.encoder.symbols is not None:
+            return json_records.texts(values)
+        width = self.network.config.channels
+        return [json_records.steps(own, number, width) for number, own in enumerate(values, 1)]
+
     def read(self, source: Path | None) -> Iterator[Example]:
         """The examples of a file or folder, or the lines of standard input; labels need not be there."""
         return read_unlabelled(source, self.reading, self.encoder.symbols is not None)
 
     def scores(self, packed: Packed) -> Array:
         """Scores (B, K) of encoded examples in packed rows."""
-        z: Array = self.network.vectors(packed) @ self.tensors["head.weight"].T + self.tensors["head.bias"]
-        return z
+        z = product(self.network.vectors(packed), self.tensors["head.weight"])
+        return z + self.tensors["head.bias"]
 
-    def each(self, records: Iterable[Any]) -> Iterator[tuple[Example, Array]]:
-        """Each example, of texts and arrays (T, I) too, and its scores (K,), as it comes."""
-        for number, record in enumerate(records, 1):
-            own = _example(record, number)
-            yield own, self.scores(self.encoder.batch([self.encoder.encode(own)]))[0].astype(np.float64)
+    def prepare(self, record: Any, number: int) -> Prepared:
+        """An ``Example``, a text or an array (T, I), as numbers."""
+        steps = self.encoder.encode(_example(record, number))
+        return Prepared(Encoded(steps, number), len(steps))
+
+    def scores_of(self, values: Sequence[Encoded]) -> list[Array]:
+        """The scores (K,) of each, in float64."""
+        steps, places = longest_first([own.steps for own in values], [len(own.steps) for own in values])
+        z = self.scores(self.encoder.batch(steps)).astype(np.float64)
+        return [z[place] for place in places]
 
 
 def _example(record: Any, number: int) -> Example:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from backtime.data.timeseries.windows import Frame, Rows, make_batch
 from backtime.models.forecast_config import ForecastConfig
 from backtime.reference.weights import Array
-from backtime.runtime.layers import above
+from backtime.runtime.layers import above, product
 from backtime.runtime.stacks import stack_of
 
 PATHS = 100  # futures that the recursive strategy draws for the quantiles of later steps
@@ -43,9 +43,10 @@ class ForecastNetwork:
         S, B = batch.base.shape[:2]
         out = self._head(h).reshape(B, S, -1).swapaxes(0, 1)
         if "decoder.0.weight" in self.tensors:
-            both = np.concatenate([np.broadcast_to(h, (S, *h.shape)), batch.known], 2)
+            each = np.broadcast_to(h[:, None], (B, S, h.shape[1]))
+            both = np.concatenate([each, batch.known.swapaxes(0, 1)], 2)  # (B, S, ...): a product for each B
             inside = np.tanh(both @ self.tensors["decoder.0.weight"].T + self.tensors["decoder.0.bias"])
-            out = out + inside @ self.tensors["decoder.2.weight"].T
+            out = out + (inside @ self.tensors["decoder.2.weight"].T).swapaxes(0, 1)
         found = out.reshape(S, B, config.targets, -1) + batch.base[..., None]
         return np.sort(found.swapaxes(0, 1), 3)  # quantiles that cross are put in order
 
@@ -63,7 +64,7 @@ class ForecastNetwork:
         level = 0 if frame.anchor == "none" else path[T - 1].copy()
         drawn = np.random.Generator(np.random.PCG64(0)).random((S, paths, K))  # the same for each window
         for k in range(S):
-            out = self._head(above(config, self.tensors, h)).reshape(len(h), K, -1)
+            out = self._head(above(config, self.tensors, h, paths), paths).reshape(len(h), K, -1)
             if frame.anchor != "none":
                 out = out + path[T + k - (1 if frame.anchor == "last" else frame.season)][..., None]
             path[T + k] = self._drawn(out, np.tile(drawn[k], (len(rows), 1)))
@@ -98,6 +99,5 @@ class ForecastNetwork:
             h = self.stack.step(np.ascontiguousarray(step, dtype), state)
         return h, state
 
-    def _head(self, h: Array) -> Array:
-        found: Array = h @ self.tensors["head.weight"].T + self.tensors["head.bias"]
-        return found
+    def _head(self, h: Array, rows: int = 1) -> Array:
+        return product(h, self.tensors["head.weight"], rows) + self.tensors["head.bias"]

@@ -1,25 +1,36 @@
 """A trained forecaster in use: series in, the next steps with their times out. No PyTorch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backtime.data.timeseries.encoding import SeriesEncoding
 from backtime.data.timeseries.reader import read_series
 from backtime.data.timeseries.series import Series, Values
-from backtime.data.timeseries.table import read_table
+from backtime.data.timeseries.table import Table, read_table, table_of
 from backtime.data.timeseries.times import text
+from backtime.data.timeseries.windows import Rows
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.models.forecast_config import ForecastConfig
-from backtime.runtime.forecast_network import ForecastNetwork
-from backtime.runtime.predictor import Row
+from backtime.runtime.forecast_network import PATHS, ForecastNetwork
+from backtime.runtime.groups import Grouped
+from backtime.runtime.predictor import Prepared, Row
 
 
-class Forecaster:
+class Window(NamedTuple):
+    """A series, and its last rows (T + S, C) as numbers for the network."""
+
+    series: Series
+    rows: Rows
+
+
+class Forecaster(Grouped):
     """Forecasts what comes after the end of each series."""
+
+    json_records, file_endings = "rows of the table, as objects", (".csv", ".tsv")
 
     def __init__(self, model: ModelFile, backend: str = "auto") -> None:
         """Prepare the weights for stepping."""
@@ -34,18 +45,36 @@ class Forecaster:
 
         Rows at the end without any target are the future: there stands what is known ahead.
         """
+        return self._series(read_table(source))
+
+    def from_json(self, values: list[Any]) -> list[Series]:
+        """The series of a table whose rows come as objects, all with the names of the first."""
+        return list(self._series(table_of(values)))
+
+    def _series(self, table: Table) -> Iterator[Series]:
         encoding = self.encoding
-        found, _ = read_series(read_table(source), encoding.columns, encoding.step, encoding.gaps, ahead=True)
+        found, _ = read_series(table, encoding.columns, encoding.step, encoding.gaps, ahead=True)
         last = {series.name: series for series in found}  # of pieces between gaps the last one goes on
         return iter(last.values())
 
-    def predict(self, records: Iterable[Series]) -> Iterator[Row]:
+    def prepare(self, record: Series, number: int) -> Prepared:
+        """The window at the end of a series; raises ``UsageError`` where the series cannot be forecast."""
+        return Prepared(Window(record, self.encoding.rows(self._window(record))), self._steps)
+
+    @property
+    def _steps(self) -> int:
+        return self.encoding.frame.lookback + self.config.horizon * PATHS
+
+    def answers(self, values: Sequence[Window]) -> list[list[Row]]:
         """A row for each target of each of the next steps: time, forecast, and a column for each quantile."""
-        for series in records:
-            times, values = self.forecast(series)
-            for k, time in enumerate(times):
-                for target, numbers in zip(self.encoding.columns.targets, values[k], strict=True):
-                    yield self._row(series, k + 1, time, target, numbers.tolist())
+        return [
+            [
+                self._row(own.series, k, time, target, numbers.tolist())
+                for k, (time, each) in enumerate(zip(self._ahead(own.series), found, strict=True), 1)
+                for target, numbers in zip(self.encoding.columns.targets, each, strict=True)
+            ]
+            for own, found in zip(values, self._forecast(values), strict=True)
+        ]
 
     def forecast(self, series: Series) -> tuple[list[int], Values]:
         """The times of the next S steps, and the forecasts (S, K, Q) in the series' own units.
@@ -53,12 +82,17 @@ class Forecaster:
         Raises ``UsageError`` where the series is shorter than the lookback, and where it lacks what is known
         ahead.
         """
-        rows = self.encoding.rows(self._window(series))
-        values = self.network.forecast(rows[None])[0].astype(np.float64)
-        own = self.encoding.scaling.restore(series.name, values.swapaxes(1, 2)).swapaxes(1, 2)
+        return self._ahead(series), self._forecast([self.prepare(series, 1).value])[0]
+
+    def _forecast(self, windows: Sequence[Window]) -> list[Values]:
+        scaled = self.network.forecast(np.stack([own.rows for own in windows])).astype(np.float64)
+        return [self._restored(own.series.name, found) for own, found in zip(windows, scaled, strict=True)]
+
+    def _restored(self, name: str, scaled: Values) -> Values:
+        own = self.encoding.scaling.restore(name, scaled.swapaxes(1, 2)).swapaxes(1, 2)
         if not np.isfinite(own).all():
             raise UsageError("the model's forecasts are not finite numbers; its training has diverged")
-        return self._ahead(series), own
+        return own
 
     def draw(self, records: Sequence[Series]) -> Any:
         """A figure of matplotlib: the end of each series and its forecast, with bands between quantiles."""

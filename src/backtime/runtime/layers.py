@@ -31,11 +31,29 @@ def _of_outputs(config: RecurrentConfig, tensors: Tensors, name: str) -> Weights
     return Weights(W, np.zeros((len(W), len(W)), W.dtype), tensors.get(names["bx"], np.zeros_like(bh)), bh)
 
 
-def above(config: RecurrentConfig, tensors: Tensors, y: Array) -> Array:
+def product(y: Array, W: Array, rows: int = 1) -> Array:
+    """y W^T (N, K) of y (N, P) and W (K, P), ``rows`` rows at a time.
+
+    BLAS sums in another order for another number of rows; so a row has the same bits whatever is beside it.
+    """
+    groups = y.reshape(-1, rows, y.shape[-1])
+    found: Array = (groups @ W.T).reshape(len(y), len(W))
+    return found
+
+
+def above(config: RecurrentConfig, tensors: Tensors, y: Array, rows: int = 1) -> Array:
     """Through the layers between the recurrent ones and the output: see ``models.layers.Columns``."""
     for n in range(config.output_layers):
-        y = np.tanh(y @ tensors[f"columns.{n}.weight"].T + tensors[f"columns.{n}.bias"])
+        y = np.tanh(product(y, tensors[f"columns.{n}.weight"], rows) + tensors[f"columns.{n}.bias"])
     return y
+
+
+def log_softmax(z: Array) -> Array:
+    """Of each row, in float64."""
+    z = z.astype(np.float64)
+    z -= z.max(1, keepdims=True)
+    found: Array = z - np.log(np.exp(z).sum(1, keepdims=True))
+    return found
 
 
 class Layers:

@@ -3,9 +3,11 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import backtime.runtime.json_records as json_records
 from backtime.data.text.lines import read_lines
 from backtime.data.text.symbols import UnknownSymbolError
 from backtime.data.text.vocabulary import Vocabulary
@@ -35,6 +37,8 @@ class Model:
 
     ``config`` and ``vocabulary`` say what it is.
     """
+
+    json_records, file_endings = "texts", (".txt",)
 
     def __init__(self, file: ModelFile, backend: str = "auto") -> None:
         """Prepare the weights for stepping."""
@@ -78,6 +82,10 @@ class Model:
         gate = None if stop is None else StopString(stop)
         pieces = self._pieces(self.encode(prompt), bool(prompt), length, sampler)
         return pieces if gate is None else _until(gate, pieces)
+
+    def from_json(self, values: list[Any]) -> list[str]:
+        """Texts."""
+        return json_records.texts(values)
 
     def read(self, source: Path | None) -> Iterator[str]:
         """The lines of a text file, or of standard input: the records of ``predict``."""

@@ -1,23 +1,28 @@
 """A trained network of piano rolls in use: how likely pieces are, and new ones. No PyTorch."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+import backtime.runtime.piano_notes as piano_notes
 from backtime.data.midi import write_midi
 from backtime.data.pianoroll import Roll, note_name, read_parts
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.models.piano_config import PianoConfig
 from backtime.reference.weights import Array
-from backtime.runtime.predictor import Row
+from backtime.runtime.groups import Grouped, longest_first, stepped
+from backtime.runtime.predictor import Prepared, Row
 from backtime.runtime.stacks import stack_of
 
 
-class Piano:
+class Piano(Grouped):
     """Reads frames one after the other; ``sample`` draws new ones."""
+
+    json_records, file_endings = "lists of frames, each a list of notes", (".mid", ".midi")
 
     def __init__(self, model: ModelFile, backend: str = "auto") -> None:
         """Prepare the weights for stepping."""
@@ -35,18 +40,22 @@ class Piano:
         for rolls in read_parts(source, self.frames_per_beat).values():
             yield from rolls
 
-    def predict(self, records: Iterable[Roll]) -> Iterator[Row]:
+    def from_json(self, values: list[Any]) -> list[Roll]:
+        """Lists of frames, each a list of notes."""
+        return piano_notes.rolls(values)
+
+    def prepare(self, record: Roll, number: int) -> Prepared:
+        """A piece as it is."""
+        return Prepared(record, len(record.frames) + 1)
+
+    def answers(self, values: Sequence[Roll]) -> list[list[Row]]:
         """For each piece its frames, how likely they are, and the keys that are likelier than not to follow.
 
         ``nll`` is the mean negative log-likelihood of a frame after the first, in nats; None where there is
         none.
         """
-        for piece in records:
-            logits = self._read(piece.frames)
-            losses = np.logaddexp(0, logits[:-1]) - logits[:-1] * piece.frames
-            nll = float(losses[1:].sum() / (len(losses) - 1)) if len(losses) > 1 else None
-            following = [note_name(key) for key in np.flatnonzero(logits[-1] > 0).tolist()]
-            yield {"piece": piece.name, "frames": len(piece.frames), "nll": nll, "next": following}
+        read = self._read([piece.frames for piece in values])
+        return [[_scored(piece, logits)] for piece, logits in zip(values, read, strict=True)]
 
     def sample(
         self,
@@ -83,15 +92,14 @@ class Piano:
         if out:
             write_midi(Path(out), np.array(made, np.float32), self.frames_per_beat, tempo)
 
-    def _read(self, frames: Array) -> Array:
-        """Logits (T + 1, K): what may come first, and after each frame."""
-        stream = self.stack.stream()
+    def _read(self, pieces: Sequence[Array]) -> list[NDArray[np.float64]]:
+        """Logits (T + 1, K) of each piece: what may come first, and after each frame."""
         first = np.zeros((1, self.config.keys), self.dtype)
-        rows = np.concatenate([first, frames.astype(self.dtype)])
-        logits = np.empty(rows.shape)
-        for n, row in enumerate(rows):  # a stream gives the same array at every step
-            logits[n] = stream.step(row[None])[0]
-        if not np.isfinite(logits).all():
+        rows = [np.concatenate([first, frames.astype(self.dtype)]) for frames in pieces]
+        records, places = longest_first(rows, [len(own) for own in rows])
+        read, _ = stepped(self.stack, records)
+        logits = [read[place].astype(np.float64) for place in places]
+        if not all(np.isfinite(own).all() for own in logits):
             raise UsageError("the model's outputs are not finite numbers; its training has diverged")
         return logits
 
@@ -102,6 +110,13 @@ class Piano:
             raise UsageError(f"start_frames is {frames}; expected 1 or more")
         first = next(iter(self.read(Path(start))))
         return first.frames[:frames].astype(self.dtype)
+
+
+def _scored(piece: Roll, logits: Array) -> Row:
+    losses = np.logaddexp(0, logits[:-1]) - logits[:-1] * piece.frames
+    nll = float(losses[1:].sum() / (len(losses) - 1)) if len(losses) > 1 else None
+    following = [note_name(key) for key in np.flatnonzero(logits[-1] > 0).tolist()]
+    return {"piece": piece.name, "frames": len(piece.frames), "nll": nll, "next": following}
 
 
 def _drawn(logits: Array, temperature: float, draw: np.random.Generator) -> Any:

@@ -1,8 +1,8 @@
-"""What ``evaluate``, ``predict`` and ``sample`` ask of a trained model, whatever it was trained for."""
+"""What the verbs ask of a trained model, whatever it was trained for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Row = dict[str, Any]  # names and plain values: what JSON and a table can say
 
@@ -20,6 +20,43 @@ class Predictor(Protocol):
         """A row for each record, as it comes; every row has the same names.
 
         Raises ``UsageError`` naming the record that the model cannot take.
+        """
+
+
+@runtime_checkable
+class JsonPredictor(Predictor, Protocol):
+    """A predictor for ``backtime serve``: its records may come as JSON and in files that are sent."""
+
+    @property
+    def json_records(self) -> str:
+        """What records look like in JSON, for people: ``"texts"``."""
+
+    @property
+    def file_endings(self) -> tuple[str, ...]:
+        """Endings of files that may be sent: none names other files, or may unfold to many times its size."""
+
+    def from_json(self, values: list[Any]) -> list[Any]:
+        """The records that values from JSON stand for; ``UsageError`` names one by its number."""
+
+
+class Prepared(NamedTuple):
+    """A record as its network reads it, and how many steps the engine is to make for it."""
+
+    value: Any
+    steps: int
+
+
+@runtime_checkable
+class GroupPredictor(JsonPredictor, Protocol):
+    """A predictor whose records can share calls of the engine: see ``groups.Grouped``."""
+
+    def prepare(self, record: Any, number: int) -> Prepared:
+        """A record and its number, from 1, checked; raises ``UsageError`` where the model cannot take it."""
+
+    def answers(self, values: Sequence[Any]) -> list[list[Row]]:
+        """The rows of each value that ``prepare`` gave, in any company the same to the bit.
+
+        Raises ``UsageError`` where an answer is no finite number.
         """
 
 

@@ -1,6 +1,6 @@
 """A trained classifier on NumPy and the engine alone."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from backtime.data.lexicon import Lexicon
 from backtime.errors import UnknownValueError, UsageError
 from backtime.models.file import ModelFile
 from backtime.models.reader_config import ReaderConfig
-from backtime.runtime.example_reader import ExampleReader
-from backtime.runtime.predictor import Row
+from backtime.reference.weights import Array
+from backtime.runtime.example_reader import Encoded, ExampleReader
+from backtime.runtime.predictor import Prepared, Row
 
 
 class Reader(ExampleReader):
@@ -24,30 +25,23 @@ class Reader(ExampleReader):
         super().__init__(file)
         self.labels = Lexicon.from_json(file.encoding["labels"])
 
-    def predict(self, records: Iterable[Any]) -> Iterator[Row]:
-        """For each example, text or array (T, I) its likeliest label and the probability of every label.
-
-        Raises ``UsageError`` where an example has a label that the model does not know.
-        """
-        for number, (_, z) in enumerate(self.each(_known(records, self.labels)), 1):
-            p = np.exp(z - z.max())
-            p /= p.sum()
-            best = int(z.argmax())
-            each = {label: float(share) for label, share in zip(self.labels.symbols, p, strict=True)}
-            yield {
-                "record": number,
-                "label": self.labels.symbols[best],
-                "probability": float(p[best]),
-                "probabilities": each,
-            }
-
-
-def _known(records: Iterable[Any], labels: Lexicon) -> Iterator[Any]:
-    """The records; raises where one has a label that is not among ``labels``."""
-    for record in records:
+    def prepare(self, record: Any, number: int) -> Prepared:
+        """As numbers; raises ``UsageError`` where an example has a label that the model does not know."""
         if isinstance(record, Example) and record.label is not None:
-            _check_label(record, labels)
-        yield record
+            _check_label(record, self.labels)
+        return super().prepare(record, number)
+
+    def answers(self, values: Sequence[Encoded]) -> list[list[Row]]:
+        """For each example, text or array (T, I) its likeliest label and the probability of every label."""
+        scored = zip(values, self.scores_of(values), strict=True)
+        return [[{"record": own.number, **self._labelled(z)}] for own, z in scored]
+
+    def _labelled(self, z: Array) -> Row:
+        p = np.exp(z - z.max())
+        p /= p.sum()
+        best = int(z.argmax())
+        each = {label: float(share) for label, share in zip(self.labels.symbols, p, strict=True)}
+        return {"label": self.labels.symbols[best], "probability": float(p[best]), "probabilities": each}
 
 
 def _check_label(own: Example, labels: Lexicon) -> None:

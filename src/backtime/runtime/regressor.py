@@ -1,13 +1,12 @@
 """A trained regressor on NumPy and the engine alone."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Sequence
 
 from backtime.data.batching.steps import Scale
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.models.regressor_config import RegressorConfig
-from backtime.runtime.example_reader import ExampleReader
+from backtime.runtime.example_reader import Encoded, ExampleReader
 from backtime.runtime.predictor import Row
 
 
@@ -22,7 +21,9 @@ class Regressor(ExampleReader):
         scale = Scale.from_json(file.encoding["target"])
         self.mean, self.deviation = float(scale.mean[0]), float(scale.deviation[0])
 
-    def predict(self, records: Iterable[Any]) -> Iterator[Row]:
+    def answers(self, values: Sequence[Encoded]) -> list[list[Row]]:
         """For each example, text or array (T, I) its number."""
-        for number, (_, z) in enumerate(self.each(records), 1):
-            yield {"record": number, "value": float(z[0]) * self.deviation + self.mean}
+        scored = zip(values, self.scores_of(values), strict=True)
+        return [
+            [{"record": own.number, "value": float(z[0]) * self.deviation + self.mean}] for own, z in scored
+        ]

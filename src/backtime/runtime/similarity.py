@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import backtime.runtime.json_records as json_records
 from backtime.data.lexicon import Lexicon
 from backtime.data.pairs import read_sources
 from backtime.data.scored_pairs import PairReading, ScoredPair, read_scored
-from backtime.data.similar import encoded, ordered
+from backtime.data.similar import Numbers, encoded, ordered
 from backtime.errors import UsageError
 from backtime.models.file import ModelFile
 from backtime.models.similarity_config import SimilarityConfig
 from backtime.reference.weights import Array
-from backtime.runtime.predictor import Row
+from backtime.runtime.groups import Grouped
+from backtime.runtime.predictor import Prepared, Row
 from backtime.runtime.sequence_encoder import SequenceEncoder
 
 AT_ONCE = 64  # texts of a file that is ranked
@@ -30,8 +32,19 @@ class Text(NamedTuple):
     place: str
 
 
-class Similarity:
+class Compared(NamedTuple):
+    """A pair, the numbers of the symbols of both texts, and the number of the pair, from 1."""
+
+    pair: ScoredPair
+    first: Numbers
+    second: Numbers
+    number: int
+
+
+class Similarity(Grouped):
     """Says how alike two texts are, and which of many are the most like one."""
+
+    json_records, file_endings = "lists of two texts", (".tsv",)
 
     def __init__(self, file: ModelFile) -> None:
         """Take the weights of a model file."""
@@ -46,18 +59,30 @@ class Similarity:
         """The pairs of a file, or of standard input; what is known of them need not be there."""
         return read_scored(source)
 
-    def predict(self, records: Iterable[ScoredPair | Sequence[str]]) -> Iterator[Row]:
-        """For each pair of texts the cosine of their vectors, and the score or label that it stands for.
+    def from_json(self, values: list[Any]) -> list[Any]:
+        """Lists of two texts."""
+        for number, own in enumerate(values, 1):
+            if len(json_records.names(own, number, "a list of two texts")) != 2:
+                raise json_records.wrong(number, own, "a list of two texts")
+        return values
 
-        Raises ``UsageError`` where a pair has a score or label that is none.
-        """
-        for number, record in enumerate(records, 1):
-            own = _pair(record, number)
-            if own.value:
-                self.reading.cosine(own)
-            u, v = self._vectors([Text(text, number, own.place) for text in own[:2]])
-            c = float((u * v).sum())
-            yield {"record": number, "first": own.first, "second": own.second, "cosine": c, **self._answer(c)}
+    def prepare(self, record: ScoredPair | Sequence[str], number: int) -> Prepared:
+        """Both texts as numbers; raises ``UsageError`` where a pair has a score or label that is none."""
+        own = _pair(record, number)
+        if own.value:
+            self.reading.cosine(own)
+        first, second = (encoded(text, self.symbols, self.reading.level, own.place) for text in own[:2])
+        return Prepared(Compared(own, first, second, number), len(first) + len(second))
+
+    def answers(self, values: Sequence[Compared]) -> list[list[Row]]:
+        """For each pair of texts the cosine of their vectors, and the score or label that it stands for."""
+        vectors = self._of([text for own in values for text in (own.first, own.second)])
+        cosines = [float((u * v).sum()) for u, v in zip(vectors[::2], vectors[1::2], strict=True)]
+        return [[self._row(own, c)] for own, c in zip(values, cosines, strict=True)]
+
+    def _row(self, own: Compared, cosine: float) -> Row:
+        texts = {"first": own.pair.first, "second": own.pair.second}
+        return {"record": own.number, **texts, "cosine": cosine, **self._answer(cosine)}
 
     def rank(self, source: Path | None, query: str, top: int | None = None) -> Iterator[Row]:
         """The lines of a file in the order of their cosine with ``query``, the largest first; of equal ones
@@ -76,7 +101,9 @@ class Similarity:
         return np.concatenate(found) if found else np.zeros((0, self.network.config.width))
 
     def _vectors(self, texts: Sequence[Text]) -> Array:
-        records = [encoded(own.content, self.symbols, self.reading.level, own.place) for own in texts]
+        return self._of([encoded(own.content, self.symbols, self.reading.level, own.place) for own in texts])
+
+    def _of(self, records: Sequence[Numbers]) -> Array:
         packed, places = ordered(records)
         found = self.network.vectors(packed)[places].astype(np.float64)
         vectors: Array = found / np.maximum(np.sqrt((found * found).sum(1, keepdims=True)), 1e-12)

@@ -5,7 +5,7 @@ from typing import Protocol
 import backtime.kernels as kernels
 from backtime.models.recurrent import RecurrentConfig
 from backtime.reference.weights import Array, Integers, Weights
-from backtime.runtime.layers import Tensors, above, weights_of
+from backtime.runtime.layers import Tensors, above, product, weights_of
 
 
 class Stream(Protocol):
@@ -65,14 +65,17 @@ def stack_of(
 class DeepStack:
     """Parts whose outputs add up to the input of the next, then output layers and the output product."""
 
-    native = False  # NumPy's products depend on how many rows there are
-
     def __init__(
         self, parts: list[kernels.Stack], config: RecurrentConfig, tensors: Tensors, head: bool
     ) -> None:
         """Take the parts; without ``head`` the output is that of the last layer."""
         self.parts, self.config, self.tensors, self.head = parts, config, tensors, head
         self.layers = [own for part in parts for own in part.layers]
+
+    @property
+    def native(self) -> bool:
+        """Whether the engine steps every part: then each row has the bits that it has alone."""
+        return all(part.native for part in self.parts)
 
     def zero_state(self, B: int = 1) -> list[Array]:
         """Zeros: for each layer h, and c for the LSTM."""
@@ -95,7 +98,7 @@ class DeepStack:
         if not self.head:
             return y
         y = above(self.config, self.tensors, y)
-        found: Array = y @ self.tensors["head.weight"].T + self.tensors["head.bias"]
+        found: Array = product(y, self.tensors["head.weight"]) + self.tensors["head.bias"]
         return found
 
 

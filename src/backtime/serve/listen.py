@@ -22,10 +22,7 @@ LARGE = (
     b"content-type: application/json\r\nconnection: close\r\n\r\n"
     b'{"error": "the head of the request is too large"}'
 )
-MOST_HEADERS, LONGEST_HEADER = (
-    100,
-    8000,
-)  # of what becomes a WebSocket; the library refuses more without a word
+MOST_HEADERS, LONGEST_HEADER = 100, 8000  # for a WebSocket; the library refuses more without a word
 
 
 def protocol(settings: ServeSettings) -> type[H11Protocol]:
@@ -49,6 +46,8 @@ def protocol(settings: ServeSettings) -> type[H11Protocol]:
                 self.transport.close()
 
         def handle_websocket_upgrade(self, request: Any) -> None:
+            if self._timer:  # another protocol hears when the connection ends: the timer would keep this one
+                self._timer.cancel()
             if len(self.headers) > MOST_HEADERS or any(len(v) > LONGEST_HEADER for _, v in self.headers):
                 self.transport.write(LARGE)
                 self.transport.close()

@@ -38,6 +38,13 @@ class Metrics:
             "backtime_tick_seconds", "A step of the engine and its draws", ["model"], buckets=TIMES,
             registry=registry,
         )  # fmt: skip
+        self.records = Histogram(
+            "backtime_group_records",
+            "Records in a call of a model",
+            ["model"],
+            buckets=ROWS,
+            registry=registry,
+        )
         self.sessions = Gauge("backtime_sessions", "Open sessions", ["model"], registry=registry)
         self.messages = Histogram(
             "backtime_message_seconds", "From a session's message to its answer", ["model"], buckets=TIMES,
@@ -54,6 +61,10 @@ class Metrics:
             own[2].observe(seconds)
 
         return tick
+
+    def grouping(self, model: str) -> Callable[[int], None]:
+        """What is to be called when records of a model are answered together, with their number."""
+        return self.records.labels(model).observe
 
     def text(self) -> bytes:
         """As Prometheus reads it."""

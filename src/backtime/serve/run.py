@@ -11,9 +11,9 @@ from backtime.errors import DataWarning, UsageError
 from backtime.serve.app import Server
 from backtime.serve.guard import LOOPBACK
 from backtime.serve.listen import Listener
+from backtime.serve.load import load_all
 from backtime.serve.logs import event, set_up
 from backtime.serve.metrics import Metrics
-from backtime.serve.served import load_all
 from backtime.serve.settings import ServeSettings
 from backtime.serve.worker import Worker
 

@@ -1,187 +1,63 @@
 """A model that is served, by its name in the addresses."""
 
-import asyncio
-import re
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
-import backtime.tasks as tasks
+from backtime import kernels
 from backtime.errors import UsageError
-from backtime.fields import read
-from backtime.models.file import task_of
-from backtime.runtime.model import Model
-from backtime.runtime.predictor import Predictor, Row
-from backtime.runtime.sample import Sampler, StopString
-from backtime.runtime.scores import LineScore
-from backtime.serve.batcher import Batcher
-from backtime.serve.errors import Refusal
-from backtime.serve.jobs import Scoring, Writing
+from backtime.runtime.predictor import GroupPredictor, JsonPredictor, Predictor, Prepared, Row
+from backtime.serve.files import check_name, sent_file
+from backtime.serve.group import Groups
 from backtime.serve.metrics import Metrics
-from backtime.serve.records import check_name, input_of, predict_file
-from backtime.serve.session import Session
-from backtime.serve.settings import ServeSettings
 from backtime.serve.worker import Worker
 
-PAUSE = 0.05  # seconds of text in one event of a stream: more events cost more than they show
+SMALL = 16_384  # bytes of a request that is read at once, not in a thread
 
 
 class Served:
-    """A model of any task: predictions in threads of the worker."""
+    """A model of any task. Requests that come together share calls of the engine, where its predictor can."""
 
-    def __init__(self, name: str, task: str, predictor: Predictor, worker: Worker) -> None:
-        """Ready to predict."""
+    def __init__(self, name: str, task: str, predictor: Predictor, worker: Worker, metrics: Metrics) -> None:
+        """Ready to predict; raises ``UsageError`` for a predictor that reads no JSON."""
+        if not isinstance(predictor, JsonPredictor):
+            raise UsageError(f"models for the task {task} cannot be served: they read no JSON")
         self.name, self.task, self.predictor, self.worker = name, task, predictor, worker
-        self.input = input_of(task)
+        self.groups: Groups | None = None
+        if isinstance(predictor, GroupPredictor) and kernels.available():
+            self.groups = Groups(predictor, worker, metrics.grouping(name))
 
     def about(self) -> dict[str, Any]:
         """What clients are told of it."""
-        records, files = self.input.words, list(self.input.endings)
+        records, files = self.predictor.json_records, list(self.predictor.file_endings)
         return {"name": self.name, "task": self.task, "records": records, "files": files}
 
-    async def predict(self, records: list[Any]) -> list[Row]:
-        """A row for each record, or more; raises ``UsageError``."""
-
-        def run() -> list[Row]:
-            return list(self.predictor.predict(self.input.make(self.predictor, records)))
-
-        found: list[Row] = await self.worker.run(run)
-        return found
+    async def predict(self, values: list[Any], size: int) -> list[Row]:
+        """A row for each record, or more; raises ``UsageError``. ``size`` is in bytes."""
+        return await self._predict(lambda: self.predictor.from_json(values), size)
 
     async def predict_file(self, name: str, data: bytes) -> list[Row]:
         """The same of a file's records."""
-        check_name(name, self.input.endings)
-        found: list[Row] = await self.worker.run(lambda: predict_file(self.predictor, name, data))
-        return found
+        check_name(name, self.predictor.file_endings)
+
+        def read() -> list[Any]:
+            with sent_file(name, data) as path:
+                return list(self.predictor.read(path))
+
+        return await self._predict(read, SMALL)
+
+    async def _predict(self, read: Callable[[], list[Any]], size: int) -> list[Row]:
+        if self.groups is None:
+            found: list[Row] = await self.worker.run(lambda: list(self.predictor.predict(read())))
+            return found
+        prepare = self.groups.predictor.prepare
+
+        def prepared() -> list[Prepared]:
+            return [prepare(own, number) for number, own in enumerate(read(), 1)]
+
+        records = prepared() if size < SMALL else await self.worker.run(prepared)
+        return await self.groups.rows(records)
 
     async def run(self) -> None:
         """What goes on as long as the server does."""
-
-
-class ServedText(Served):
-    """A language model: whatever is asked of it goes through its batcher."""
-
-    def __init__(
-        self, name: str, model: Model, worker: Worker, settings: ServeSettings, metrics: Metrics
-    ) -> None:
-        """Ready to predict, to write and for sessions."""
-        super().__init__(name, "language", model, worker)
-        self.model, self.settings, self.metrics = model, settings, metrics
-        self.sessions, self.streams = 0, 0
-        self.batcher = Batcher(model.stack, settings.most_rows, metrics.ticking(name))
-        memory = self.batcher.pool.bytes_each + len(model.vocabulary) * 4
-        self.most_sessions = min(settings.most_sessions, int(settings.session_megabytes * 2**20 / memory))
-
-    def about(self) -> dict[str, Any]:
-        """With the sizes of the network."""
-        own, config = self.model.vocabulary, self.model.config
-        return super().about() | {
-            "level": own.level, "vocabulary_size": len(own), "cell": config.cell, "layers": config.layers,
-            "hidden_size": config.hidden_size,
-        }  # fmt: skip
-
-    async def run(self) -> None:
-        """The batcher's ticks."""
-        await self.batcher.run()
-
-    async def predict(self, records: list[Any]) -> list[Row]:
-        """Each line is scored beside the others, and beside all else that the model is asked."""
-        self._check_place(len(records))
-        scores = [LineScore(self.model.vocabulary, text) for text in self.input.make(self.model, records)]
-        if sum(len(score.symbols) for score in scores) > self.settings.most_symbols:
-            raise Refusal(413, f"records have more than {self.settings.most_symbols:,} symbols; send fewer")
-        rows = [self.batcher.pool.take() for _ in scores]
-        jobs = [Scoring(row, score) for row, score in zip(rows, scores, strict=True)]
-        self.streams += len(jobs)
-        try:
-            for job in jobs:
-                self.batcher.add(job)
-            async with asyncio.timeout(self.settings.work_seconds):
-                await asyncio.gather(*(job.finished for job in jobs))
-        except TimeoutError:
-            raise Refusal(413, "the prediction takes too long; send fewer or shorter records") from None
-        finally:
-            self.streams -= len(jobs)
-            for job in jobs:
-                job.end()
-                self.batcher.pool.give(job.row)
-        return [{"line": n, **score.row()} for n, score in enumerate(scores, 1)]
-
-    def start(self, body: dict[str, Any]) -> Writing:
-        """The text that a request describes: the options of ``backtime sample``; raises ``UsageError``."""
-        self._check_place(1)
-        kind = tasks.find(self.task)
-        asked: Any = read(cast(type[Any], kind.sampling), body, "the request")
-        if not 1 <= asked.length <= self.settings.most_symbols:
-            raise UsageError(f"length is {asked.length}; expected 1 to {self.settings.most_symbols:,}")
-        V = len(self.model.vocabulary)
-        sampler = Sampler(V, asked.temperature, asked.top_k, asked.top_p, asked.greedy, asked.seed)
-        stop = None if asked.stop is None else StopString(asked.stop)
-        prompt, decoder = self.model.encode(asked.prompt), self.model.vocabulary.decoder()
-        if len(prompt) > self.settings.most_symbols:
-            raise UsageError(f"the prompt has {len(prompt):,} symbols; expected fewer")
-        for token in prompt if asked.prompt else ():
-            decoder.feed(token)
-        job = Writing(self.batcher.pool.take(), prompt, asked.length, sampler, decoder, stop)
-        self.streams += 1
-        self.batcher.add(job)
-        return job
-
-    async def text(self, job: Writing, pause: float = PAUSE) -> AsyncIterator[str]:
-        """The text of a job in pieces; ends with it, or when its time is over."""
-        first = True
-        try:
-            async with asyncio.timeout(self.settings.stream_seconds):
-                while piece := await job.read(self.batcher, 0 if first else pause):
-                    first = False
-                    yield piece
-        finally:
-            self.leave(job)
-
-    def leave(self, job: Writing) -> None:
-        """End a text, wherever it is."""
-        if not job.left:
-            job.left = True
-            job.end()
-            self.streams -= 1
-            self.batcher.pool.give(job.row)
-
-    def open(self) -> Session:
-        """A new session; ``Refusal`` where there are too many."""
-        if self.sessions >= self.most_sessions:
-            raise Refusal(429, f"{self.most_sessions:,} sessions are open; try again in a while")
-        self.sessions += 1
-        self.metrics.sessions.labels(self.name).inc()
-        return Session(self.model, self.batcher)
-
-    def close(self, session: Session) -> None:
-        """End a session."""
-        session.close()
-        self.sessions -= 1
-        self.metrics.sessions.labels(self.name).dec()
-
-    def _check_place(self, wanted: int) -> None:
-        if self.streams + wanted > self.settings.most_streams and self.streams:
-            raise Refusal(429, f"{self.streams} texts are under way; try again in a while")
-
-
-def load_all(
-    paths: Sequence[Path], worker: Worker, settings: ServeSettings, metrics: Metrics
-) -> dict[str, Served]:
-    """The models by name: that of the file or run folder, with a number where it comes twice."""
-    found: dict[str, Served] = {}
-    for path in paths:
-        name = _name(path, found)
-        predictor = tasks.load(path)
-        if isinstance(predictor, Model):
-            found[name] = ServedText(name, predictor, worker, settings, metrics)
-        else:
-            found[name] = Served(name, task_of(path), predictor, worker)
-    return found
-
-
-def _name(path: Path, taken: dict[str, Served]) -> str:
-    own = path.resolve()
-    stem = own.name if own.is_dir() else own.stem
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "model"
-    return next(n for n in [base, *(f"{base}-{k}" for k in range(2, len(taken) + 3))] if n not in taken)
+        if self.groups is not None:
+            await self.groups.run()

@@ -1,6 +1,7 @@
 """Predictions of whole records, beside the event loop, each within its time."""
 
 import asyncio
+import contextlib
 import ctypes
 import threading
 from collections.abc import Callable
@@ -43,15 +44,14 @@ class Worker:
         ended = asyncio.Event()
 
         def run() -> None:
+            result: Any = None
+            error: BaseException | None = None
             try:
-                result, error = function(), None
-            except Exception as own:
-                result, error = None, own
-            except SystemExit:
-                loop.call_soon_threadsafe(ended.set)
-                return
-            loop.call_soon_threadsafe(_settle, found, result, error)
-            loop.call_soon_threadsafe(ended.set)
+                result = function()
+            except (Exception, SystemExit) as own:  # SystemExit: nobody waits any more
+                error = own
+            with contextlib.suppress(RuntimeError):  # of a loop that is closed
+                loop.call_soon_threadsafe(_settle, found, ended, result, error)
 
         thread = threading.Thread(target=run, name="backtime-predict", daemon=True)
         thread.start()
@@ -77,7 +77,10 @@ async def _stop(thread: threading.Thread, ended: asyncio.Event) -> None:
         await asyncio.sleep(0.05)
 
 
-def _settle(found: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+def _settle(
+    found: "asyncio.Future[Any]", ended: asyncio.Event, result: Any, error: BaseException | None
+) -> None:
+    ended.set()
     if found.done():
         return
     if error is None:

@@ -6,7 +6,7 @@ the functions that do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -19,7 +19,7 @@ from backtime.training.metrics import Metric
 from backtime.training.settings import Settings
 
 if TYPE_CHECKING:
-    from backtime.insight.decisions import Decision
+    from backtime.insight.decisions import Question
     from backtime.training.task import Task
 
 Tell = Callable[[str], None]  # shows the user a line
@@ -101,9 +101,9 @@ class TaskKind(Protocol):
     def predictor(self, model: ModelFile) -> Predictor:
         """The model in use. With ``sampling`` it is a ``Writer``."""
 
-    def decisions(self, model: ModelFile, source: Path, count: int) -> list[Decision]:
-        """Which steps decided, for the first ``count`` sequences of data: ``backtime flow --units``.
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """What is asked about ``count`` sequences of data: ``backtime flow --units``.
 
-        Raises ``UsageError`` where no single answer is given about a sequence.
+        Raises ``UsageError`` where a task has nothing to ask.
         """
-        raise UsageError(f"--units is for texts, tags and labels; {self.name} gives no single answer")
+        raise UsageError(f"--units is given; the task {self.name} does not say what its answers are")

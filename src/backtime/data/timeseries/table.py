@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backtime.data.text.lines import read_lines
-from backtime.errors import UsageError
+from backtime.errors import UsageError, shown
 
 DELIMITERS = (",", ";", "\t")
 EXAMPLE = "a header and rows, as in 'date,value' and then '2024-01-31,12.5'"
@@ -45,6 +45,30 @@ def read_table(source: Path | None) -> Table:
     if not table.rows:
         raise UsageError(f"{table.name} has a header and no row; expected {EXAMPLE}")
     return table
+
+
+def table_of(rows: list[Any]) -> Table:
+    """The table of rows that came as objects, name to text or number, all with the names of the first.
+
+    Raises ``UsageError`` naming the row, from 1.
+    """
+    names = list(rows[0]) if rows and isinstance(rows[0], dict) else []
+    found = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not names or list(row) != names:
+            wanted = "an object, a row of the table, with the names of the first row"
+            raise UsageError(f"record {number} is {shown(row)}; expected {wanted}")
+        found.append(Row(number, [_cell(value, number) for value in row.values()]))
+    header = _checked_header([name.strip() for name in names], "the header")
+    return Table("the table", header, found, "record")
+
+
+def _cell(value: Any, number: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"record {number} has {shown(value)} in it; expected texts and numbers")
+    return str(value)
 
 
 def _csv(source: Path | None) -> Table:

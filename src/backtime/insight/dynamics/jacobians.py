@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from backtime.insight.layers.levels import Level
-from backtime.insight.steps.steps import Step, step_of
+from backtime.insight.steps.choice import step_of
+from backtime.insight.steps.step import Step
 
 
 def jacobian(level: Level, step: Step, s: int) -> Tensor:

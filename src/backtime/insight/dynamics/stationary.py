@@ -15,7 +15,7 @@ from backtime.errors import UsageError
 from backtime.insight.dynamics.jacobians import jacobian
 from backtime.insight.layers.levels import Level, run_level
 from backtime.insight.layers.recording import as_backtime, options_of, weight_names
-from backtime.insight.steps.steps import step_of
+from backtime.insight.steps.choice import step_of
 from backtime.nn.layer import Recurrent
 from backtime.nn.types import Call, States, Weights
 

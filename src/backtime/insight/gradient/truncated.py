@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from backtime.insight.steps.steps import Gradients, Step
+from backtime.insight.layers.levels import Gradients
+from backtime.insight.steps.step import Step
 from backtime.nn.types import States
 
 BLOCK = 16  # steps whose sums go to the weights in one product
@@ -32,28 +33,29 @@ class TruncatedSums:
         chunk = (1 - lag / n).clamp(min=0)
         self.weights = torch.cat([(lag < n).to(like.dtype), chunk])  # (M, K), M twice the grid
         self.total = {name: value.new_zeros(len(self.weights), *value.shape) for name, value in full.items()}
-        self.held: list[States] = []
-        self.lowest = 0
+        self.held: States = ()  # parts (BLOCK, B, M, .), filled from the end
+        self.lowest, self.count = 0, 0
 
     def add(self, s: int, entered: States, scale: Tensor | None, lags: slice) -> None:
         """The gradients at step s, parts (B, N, .), whose lags are ``lags``."""
-        weights = self.weights[:, lags].expand(len(entered[0]), -1, -1)  # (B, M, N)
+        B, M = len(entered[0]), len(self.weights)
+        if not self.held:
+            self.held = tuple(part.new_empty(BLOCK, B, M, part.shape[2]) for part in entered)
+        weights = self.weights[:, lags].expand(B, -1, -1)  # (B, M, N)
         if scale is not None:
             weights = weights * scale.unsqueeze(1)
-        self.held.insert(0, tuple(torch.bmm(weights, part) for part in entered))
-        self.lowest = s
-        if len(self.held) == BLOCK:
+        self.lowest, self.count = s, self.count + 1
+        for held, part in zip(self.held, entered, strict=True):
+            torch.bmm(weights, part, out=held[-self.count])
+        if self.count == BLOCK:
             self.flush()
 
     def flush(self) -> None:
         """What is held goes to the weights."""
-        if not self.held:
-            return
-        sums = tuple(torch.stack(parts) for parts in zip(*self.held, strict=True))
-        steps = slice(self.lowest, self.lowest + len(self.held))
-        for name, g in self.step.to_weights(steps, sums).items():
-            self.total[name] += g
-        self.held = []
+        if self.count:
+            steps = slice(self.lowest, self.lowest + self.count)
+            self.step.to_weights(steps, tuple(held[-self.count :] for held in self.held), self.total)
+            self.count = 0
 
     def products(self, name: str) -> tuple[Tensor, Tensor]:
         """<., G> and |.| of each sum, float64 (M,): first the grid cut off, then the grid of chunks."""

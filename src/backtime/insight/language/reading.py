@@ -45,12 +45,13 @@ def read(path: Path, data: Path | None, steps: int, sequences: int, folder: Path
     return Reading(path.stem or str(path), model, vocabulary, rows_of(tokens[start:], steps, sequences))
 
 
-def measure(reading: Reading, seq_length: int | None) -> Report:
+def measure(reading: Reading, seq_length: int | None, needs: int | None = None) -> Report:
     """The report on a model."""
     return report(
         reading.name,
         tokens_flow(reading.model, reading.rows[:-1], reading.rows[1:], spectra=True),
         seq_length,
+        needs=needs,
     )
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from backtime.insight.language.reading import tokens_flow
-from backtime.insight.verdict.rules import growth, judge
+from backtime.insight.verdict.figures import growth
+from backtime.insight.verdict.rules import judge
 
 SEQUENCES, STEPS = 1, 40  # what keeps it under three steps of training, for H from 128 to 256
 

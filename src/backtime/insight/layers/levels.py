@@ -11,6 +11,8 @@ from torch import Tensor
 from backtime.nn.backends import composed
 from backtime.nn.types import Call, Options, States, Weights
 
+Gradients = dict[str, Tensor]  # field of ``Weights`` -> its gradient
+
 
 class Level(NamedTuple):
     """One layer in one direction, after its forward pass. T steps, B sequences, I inputs, H units."""

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from backtime.insight.layers.levels import Level, run_level
+from backtime.insight.layers.levels import Gradients, Level, run_level
 from backtime.insight.layers.recording import Recording, dense, options_of, weight_names
-from backtime.insight.steps.steps import Gradients
 from backtime.nn import parameters
 from backtime.nn.types import Call, States, Weights
 

@@ -63,6 +63,9 @@ def _by_lag(axes: Any, reports: list[Report]) -> None:
             fontsize=8,
             color="grey",
         )
+    needs = next((own.needs for own in reports if own.needs), None)
+    if needs:
+        axes.axvline(needs, color="grey", linewidth=0.8, linestyle=":", label=f"needed: {needs}")
     axes.set_title("How much of the gradient is left k steps back", fontsize=10, loc="left")
     axes.set_xlabel("lag k, steps back from the loss (band: middle half of losses)")
     axes.set_ylabel("|dE_t/dh_(t-k)| over that at lag 0")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from backtime.insight.measures import Flow
-from backtime.insight.verdict.rules import Verdict, judge
+from backtime.insight.verdict.findings import Verdict
+from backtime.insight.verdict.rules import judge
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Report:
     mean_loss: float  # of what one answer costs: a symbol, a word, a sequence
     length_option: str  # of ``train`` that says how far back it learns; empty where sequences are whole
 
+    needs: int | None = None  # how many steps back the answer lies in the problem, where its owner says so
+
     @property
     def recommended(self) -> int | None:
         """For ``length_option``; None where no value will do, or there is no such option."""
@@ -30,6 +33,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Everything; -inf, infinity and NaN are null. Norms are log10."""
         found: dict[str, Any] = {"model": self.name, "trained_with_seq_length": self.seq_length}
+        found["needs"] = self.needs
         found |= {"length_option": self.length_option, "verdict": plain(self.verdict), **plain(self.flow)}
         for own, level in zip(found["levels"], self.flow.levels, strict=True):
             own |= {"half": level.half, "percent": level.percent}
@@ -42,10 +46,11 @@ def report(
     seq_length: int | None = None,
     mean_loss: float | None = None,
     length_option: str = "--seq-length",
+    needs: int | None = None,
 ) -> Report:
     """Judge a flow. Without ``mean_loss`` its loss is a sum over steps and sequences."""
     mean = flow.loss / max(flow.losses * flow.sequences, 1) if mean_loss is None else mean_loss
-    return Report(name, flow, judge(flow, seq_length), seq_length, mean, length_option)
+    return Report(name, flow, judge(flow, seq_length, needs), seq_length, mean, length_option, needs)
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from backtime.insight.measures import LevelFlow
 from backtime.insight.reports.report import Report
-from backtime.insight.verdict.rules import HEALTHY, growth, saturation
+from backtime.insight.verdict.figures import growth, saturation
+from backtime.insight.verdict.findings import HEALTHY
 
 BARS = "▁▂▃▄▅▆▇█"
 

@@ -1,5 +1,5 @@
-"""What units do on a text.
+"""What units do on a text or another sequence.
 
-- ``following``  which simple property of the text each unit follows
-- ``shown``      its activation over the characters, for the terminal and as a page
+- ``following``  which simple property of the sequence each unit follows
+- ``shown``      its activation over the steps, for the terminal and as a page
 """

@@ -1,15 +1,17 @@
-"""What units do on a text: their activation at each character, and which simple property each one follows.
+"""What units do on a sequence: their activation at each step, and which simple property each one follows.
 
 After Karpathy, Johnson and Fei-Fei, "Visualizing and understanding recurrent networks" (arXiv 1506.02078).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from backtime.errors import UsageError
 from backtime.insight.measures import Floats
@@ -31,15 +33,25 @@ class Unit:
 
 @dataclass
 class Units:
-    """The text, symbol by symbol, the units that follow something best, and what the model expected next."""
+    """The text or other sequence, step by step, the units that follow something best, and, of a text, what
+    the model expected next.
+    """
 
     part: str  # "h", "c" or a gate's letter
-    layer: int
+    layer: int | None  # None: the top one
     symbols: list[str]
     units: list[Unit]
-    following: list[
-        list[tuple[str, float]]
-    ]  # of each symbol the likeliest next ones, and their probabilities
+    # of each symbol the likeliest next ones, and their probabilities
+    following: list[list[tuple[str, float]]] = field(default_factory=list)
+
+
+@dataclass
+class Passage:
+    """What a recurrent layer reads: T steps, for people, and numbers (T,) that are known of them, by name."""
+
+    layer: nn.Module
+    steps: list[str]
+    properties: dict[str, Floats]
 
 
 def properties(symbols: list[str]) -> dict[str, Floats]:
@@ -94,17 +106,47 @@ def look(
         raise UsageError(f"part is {part!r}; expected one of {known}")
     values = parts[part][:, 0].double().cpu().numpy()
     symbols = [vocabulary.decode([int(token)]) for token in tokens]
-    wanted = properties(symbols)
-    names = list(wanted)
-    table = np.stack([correlations(values, wanted[name]) for name in names])  # (properties, H)
-    best = np.abs(table).argmax(0)
-    strength = np.abs(table).max(0)
-    order = np.argsort(-strength, kind="stable")[:count]
-    chosen = [Unit(int(u), names[best[u]], float(table[best[u], u]), values[:, u]) for u in order]
+    chosen = followers(values, properties(symbols), count)
     number = layer % len(traces)
     return Units(
         part, number, symbols, chosen, _following(model.head.logits(model.columns(y))[:, 0], vocabulary)
     )
+
+
+def followers(values: Floats, wanted: dict[str, Floats], count: int) -> list[Unit]:
+    """Of units (T, H) the ``count`` that follow one of the ``wanted`` properties (T,) best."""
+    names = list(wanted)
+    table = np.stack([correlations(values, wanted[name]) for name in names])  # (properties, H)
+    best = np.abs(table).argmax(0)
+    order = np.argsort(-np.abs(table).max(0), kind="stable")[:count]
+    return [Unit(int(u), names[best[u]], float(table[best[u], u]), values[:, u]) for u in order]
+
+
+def units_over(read: Sequence[tuple[Passage, Callable[[], Any]]], count: int) -> Units:
+    """What the outputs of recurrent layers do over several passages, each read by running its function.
+
+    Properties that not all passages have are left out. The last step of a passage ends its line.
+    """
+    values = np.concatenate([_outputs(passage.layer, run) for passage, run in read])
+    first, *others = [passage.properties for passage, _ in read]
+    common = [name for name in first if all(name in own for own in others)]
+    wanted = {name: np.concatenate([own.properties[name] for own, _ in read]) for name in common}
+    steps = [step for own, _ in read for step in (*own.steps[:-1], f"{own.steps[-1]}\n")]
+    return Units("h", None, steps, followers(values, wanted, count))
+
+
+@torch.no_grad()
+def _outputs(layer: nn.Module, run: Callable[[], Any]) -> Floats:
+    """The outputs (T, H) of a layer on the one sequence that it reads while ``run()`` runs."""
+    seen: list[Any] = []
+    handle = layer.register_forward_hook(lambda _, args, output: seen.append(output[0]))
+    try:
+        run()
+    finally:
+        handle.remove()
+    rows = seen[0].data if isinstance(seen[0], PackedSequence) else seen[0]
+    found: Floats = rows.detach().reshape(-1, rows.shape[-1]).double().cpu().numpy()
+    return found
 
 
 def _following(logits: Tensor, vocabulary: Any) -> list[list[tuple[str, float]]]:

@@ -1,4 +1,4 @@
-"""Units over the characters of a text, coloured: for the terminal, and as a page."""
+"""Units over the steps of a sequence, coloured: for the terminal, and as a page."""
 
 import html
 
@@ -13,13 +13,14 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto
 pre { font: 14px/1.5 ui-monospace, monospace; white-space: pre-wrap; border: 1px solid #ddd; padding: .7em }
 """
 ROWS = 12  # lines of text in the terminal
+MOST = 600  # steps there
+WIDE = 3  # names of steps that are longer have a space between them, which those of characters have not
 
 
 def table(found: Units) -> Table:
     """The units, the best followers first."""
-    own = Table(
-        title=f"units of layer {found.layer} ({found.part}) and what they follow", title_justify="left"
-    )
+    title = f"{_title(found)} and what they follow, {len(found.symbols):,} steps"
+    own = Table(title=title, title_justify="left")
     for name in ("unit", "follows", "correlation"):
         own.add_column(name, justify="left" if name == "follows" else "right")
     for unit in found.units:
@@ -28,14 +29,15 @@ def table(found: Units) -> Table:
 
 
 def shown(found: Units, most: int = 3) -> Group:
-    """The table, and the beginning of the text under the first units: blue below zero, red above."""
+    """The table, and the beginning of the sequences under the first units: blue below zero, red above."""
     return Group(table(found), *[_coloured(found, unit) for unit in found.units[:most]])
 
 
 def page(name: str, found: Units) -> str:
-    """A page of its own; what the model expected next shows under the pointer."""
-    title = html.escape(f"{name}: units of layer {found.layer} ({found.part})")
-    how = "Red is above zero, blue below. Under the pointer: what the model expected after that character."
+    """A page of its own; under the pointer the activation and, of a text, what the model expected next."""
+    title = html.escape(f"{name}: {_title(found)}")
+    how = "Red is above zero, blue below. Under the pointer: the activation"
+    how += ", and what the model expected after that character." if found.following else "."
     parts = [f"<h1>{title}</h1><p>{how}</p>"]
     parts += [_block(found, unit) for unit in found.units]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
@@ -53,21 +55,37 @@ def css_color(value: float) -> str:
     return f"rgba({'200,30,30' if value > 0 else '30,60,200'},{abs(value) * 0.7:.2f})"
 
 
+def space(steps: list[str]) -> str:
+    """What stands between the names of steps: nothing between characters."""
+    return " " if max((len(step.rstrip("\n")) for step in steps), default=0) >= WIDE else ""
+
+
+def _title(found: Units) -> str:
+    layer = "the top layer" if found.layer is None else f"layer {found.layer}"
+    return f"units of {layer} ({found.part})"
+
+
 def _coloured(found: Units, unit: Unit) -> Text:
     text = Text(f"\nunit {unit.number}, {unit.follows} ({unit.correlation:+.2f})\n", style="bold")
-    lines = 0
-    for symbol, value in zip(found.symbols, shade(unit.values), strict=True):
+    lines, between = 0, space(found.symbols)
+    for symbol, value in zip(found.symbols[:MOST], shade(unit.values), strict=False):
         text.append(symbol, style=terminal_style(value))
-        lines += symbol == "\n"
+        text.append("" if symbol.endswith("\n") else between)
+        lines += symbol.endswith("\n")
         if lines == ROWS:
             break
     return text
 
 
 def _block(found: Units, unit: Unit) -> str:
-    spans = []
-    for symbol, value, after in zip(found.symbols, shade(unit.values), found.following, strict=True):
-        told = "next: " + ", ".join(f"{other!r} {share:.0%}" for other, share in after)
-        style = f"background:{css_color(value)}"
-        spans.append(f'<span style="{style}" title="{html.escape(told)}">{html.escape(symbol)}</span>')
+    spans, between = [], space(found.symbols)
+    following = found.following or [[]] * len(found.symbols)
+    rows = zip(found.symbols, unit.values, shade(unit.values), following, strict=True)
+    for symbol, value, colour, after in rows:
+        told = f"{value:+.3g}"
+        if after:
+            told += "; next: " + ", ".join(f"{other!r} {share:.0%}" for other, share in after)
+        style = f"background:{css_color(colour)}"
+        name = html.escape(symbol) + ("" if symbol.endswith("\n") else between)
+        spans.append(f'<span style="{style}" title="{html.escape(told)}">{name}</span>')
     return f"<h2>unit {unit.number}: {unit.follows} ({unit.correlation:+.2f})</h2><pre>{''.join(spans)}</pre>"

@@ -21,9 +21,8 @@ import backtime.kernels as kernels
 import backtime.nn.callers as callers
 from backtime.errors import UsageError
 from backtime.nn import call_validation
-from backtime.nn.backends import compiled, composed, cudnn, engine, layers, memory
+from backtime.nn.backends import compiled, composed, cudnn, engine, expanded, layers, memory
 from backtime.nn.types import Network, States, autocast_on
-from backtime.nn.validation import CallError
 
 BACKENDS = ("auto", "native", "composed")
 Result = tuple[Any, States]
@@ -42,8 +41,8 @@ def run(
     recorded: bool = False,
 ) -> Result:
     """``y`` and the last state in the caller's form; raises ``UsageError`` for what does not fit."""
-    if type(weights[0]) is not Parameter and type(weights[0]) is not Tensor:
-        _refuse_expanded(weights[0])
+    if type(weights[0]) is not Parameter and type(weights[0]) is not Tensor and expanded.among(weights):
+        return expanded.run(network, x, state, weights)
     why = "backend='composed'" if backend == "composed" else obstacle(weights[0])
     if why is None and not recorded and not transformed(x, weights[0]) and _some(network, x, weights[0]):
         try:
@@ -55,6 +54,8 @@ def run(
             given = [t.clone() if odd else t for t, odd in zip(given, copies, strict=True)]
             n = len(given) - len(weights)
             return run(network, given[0], state and tuple(given[1:n]), given[n:], backend)
+    if expanded.among(weights):  # though the first is frozen, and as it was
+        return expanded.run(network, x, state, weights)
     call_validation.check_call(network, x, state, weights)
     if why is None:
         one_direction = compiled.run if recorded else composed.run
@@ -111,15 +112,6 @@ def transformed(*tensors: Any) -> bool:
         if type(one) is not Tensor and type(one) is not Parameter and isinstance(one, Tensor):
             return True
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
-def _refuse_expanded(like: Tensor) -> None:
-    """Per-sample gradients by weights that PyTorch has expanded need rules for each operation of a layer."""
-    if type(like).__name__ == "ExpandedWeight":
-        raise CallError(
-            "Expanded Weights encountered but cannot handle a layer of backtime; "
-            "expected torch.func's vmap(grad(...)) for the gradients of each sample"
-        )
 
 
 def _some(network: Network, x: Any, like: Tensor) -> bool:

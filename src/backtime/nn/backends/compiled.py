@@ -4,12 +4,14 @@
 pass, ``backtime::layer_backward``, runs the layer once more: an operation can hand on tensors, not a tape.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import backtime.kernels as kernels
+from backtime.nn.amend import when_loaded
 from backtime.nn.backends import binding, composed, engine
 from backtime.nn.types import Call, States, Weights
 
@@ -106,6 +108,31 @@ def _backward(ctx: Any, dy: Tensor, dh: Tensor, dc: Tensor) -> tuple[None, list[
     result = list(layer_backward(ctx.form, tensors, dy, dh, dc))
     gradients = [*([] if tensors[0].is_floating_point() else [None]), *result]
     return None, [*gradients, *[None] * (len(tensors) - len(gradients))]
+
+
+# What torch.utils.flop_counter takes the operations for.
+
+
+def _flops(form: str, tensors: list[Tensor], *_: Any, **__: Any) -> int:
+    """2 for each row and weight of a product; a one-hot row costs none with Wx."""
+    _, x, _, weights = _read(form, tensors)
+    floats = x.is_floating_point()
+    rows = math.prod(x.shape[:-1] if floats else x.shape)
+    matrices = [weights.Wh, weights.Wy, weights.Wx if floats else None]
+    return 2 * rows * sum(w.numel() for w in matrices if w is not None)
+
+
+def _flops_backward(form: str, tensors: list[Tensor], *_: Any, **__: Any) -> int:
+    """Of both gradients, and of the layer, which runs once more."""
+    return 3 * _flops(form, tensors)
+
+
+def _count(counter: Any) -> None:
+    counter.register_flop_formula(torch.ops.backtime.layer, get_raw=True)(_flops)
+    counter.register_flop_formula(torch.ops.backtime.layer_backward, get_raw=True)(_flops_backward)
+
+
+when_loaded("torch.utils.flop_counter", _count)
 
 
 layer.register_autograd(_backward, setup_context=_setup)

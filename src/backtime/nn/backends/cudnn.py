@@ -66,7 +66,7 @@ def run(network: Network, x: Tensor, state: States | None, weights: list[Tensor]
 
 
 def _start(network: Network, B: int, weights: list[Tensor]) -> list[Tensor]:
-    each_weights: list[Weights] = network.each(weights)
+    each_weights: list[Weights] = network.each([weight.data for weight in weights])  # zeros are like these
     each = [composed.zeros(network.cell, B, w) for w in each_weights]
     return [torch.stack(parts) for parts in zip(*each, strict=True)]
 

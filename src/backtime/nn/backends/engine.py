@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import profiler
 from torch.autograd.function import Function
 
 from backtime.nn.backends import composed, layers
@@ -19,6 +20,9 @@ def run(network: Network, x: Tensor, state: States | None, weights: list[Tensor]
     h0, c0 = (*(state or ()), None, None)[:2]
     if torch.is_grad_enabled():
         result = _Network.apply(network, x, h0, c0, *weights)  # type: ignore[no-untyped-call]
+    elif profiler._is_profiler_enabled:
+        with profiler.record_function(f"backtime::{network.cell}"):  # autograd names the other call itself
+            result = forward(network, x, h0, c0, weights, False)[0]
     else:
         result = forward(network, x, h0, c0, weights, False)[0]
     return (None, result) if network.one_step else (result[0], result[1:])

@@ -5,6 +5,7 @@
 - ``fx``        ``torch.fx.symbolic_trace``
 - ``onnx``      ``torch.onnx.export``: nodes RNN, GRU and LSTM
 - ``quantize``  quantization that goes by the type of a module
+- ``prune``     structured pruning, which does so too
 
 ``torch.compile``, ``torch.export`` and ``make_fx`` need nothing of this: for them a layer is one operation of
 torch's library (``backends.compiled``). What cannot be recorded is refused in one line: a tracer that sees no

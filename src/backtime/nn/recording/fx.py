@@ -7,7 +7,7 @@ from typing import Any
 from torch.fx import Proxy
 
 from backtime.nn.backends import say_once
-from backtime.nn.recording.torchs import beyond, name_of
+from backtime.nn.recording.torchs import beyond, name_of, runs_code_of_its_own
 from backtime.nn.validation import CallError
 
 
@@ -65,6 +65,11 @@ def _check(module: Any, tracer: Any) -> None:
     if tracer.root is module:
         raise CallError(
             f"{name_of(module)} is the whole model, for which torch.fx has no node; expected one around it"
+        )
+    if runs_code_of_its_own(module):  # some of which has run already, and the node would run all of it
+        raise CallError(
+            f"{name_of(module)} has a forward of its own, which torch.fx would run twice; expected a module "
+            "that holds the layer, in place of a subclass of it"
         )
     if module._forward_hooks or module._forward_pre_hooks:  # which have run already, and would run again
         raise CallError(

@@ -1,9 +1,18 @@
-"""``torch.jit.script``: it reads the source of ``forward``, and of these layers it could not."""
+"""``torch.jit.script``: it reads the source of ``forward``, and of these layers it could not.
 
+It asks a module for what it should read instead (``__prepare_scriptable__``). The class
+``torch.jit.ScriptModule``, which scripts itself when it has been made, does not ask: its modules are gone
+through here.
+"""
+
+from functools import wraps
 from typing import Any
+
+from torch.jit import ScriptModule
 
 from backtime.errors import UsageError
 from backtime.nn import backends
+from backtime.nn.amend import when_loaded
 from backtime.nn.recording.torchs import as_torchs, beyond, class_of, name_of
 
 
@@ -24,3 +33,31 @@ def prepared(module: Any) -> Any:
         "model, on the same parameters; backtime.accelerate(model) undoes that"
     )
     return as_torchs(module)
+
+
+def take_in(*kinds: type) -> None:
+    """From now on a ``ScriptModule`` may hold modules of these ``kinds``."""
+    when_loaded("torch.jit._recursive", lambda recursive: _amend(recursive, kinds))
+
+
+def _amend(recursive: Any, kinds: tuple[type, ...]) -> None:
+    create = recursive.create_script_module
+
+    @wraps(create)
+    def create_of_prepared(module: Any, *rest: Any, **named: Any) -> Any:
+        if isinstance(module, ScriptModule):
+            _prepare_parts(module, kinds, {})
+        return create(module, *rest, **named)
+
+    recursive.create_script_module = create_of_prepared
+
+
+def _prepare_parts(module: Any, kinds: tuple[type, ...], done: dict[Any, Any]) -> None:
+    """Puts ``prepared`` modules in place, a module that is there twice once."""
+    for name, part in module._modules.items():
+        if isinstance(part, kinds):
+            if part not in done:
+                done[part] = prepared(part)
+            module._modules[name] = done[part]
+        elif part is not None and not isinstance(part, ScriptModule):  # which has been through this
+            _prepare_parts(part, kinds, done)

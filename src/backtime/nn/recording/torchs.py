@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from backtime.nn.backends import cudnn
 
@@ -15,12 +16,24 @@ def class_of(module: Any) -> type:
 
 
 def name_of(module: Any) -> str:
-    """As a message calls it."""
-    return f"backtime.nn.{type(module).__name__}"
+    """As a message calls it; a subclass by its own name."""
+    kind = type_before_parametrizations(module)
+    return f"backtime.nn.{kind.__name__}" if _is_ours(kind) else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def runs_code_of_its_own(module: Any) -> bool:
+    """Whether a subclass, somebody's, has a ``forward`` that ``torch.nn``'s layer would not run."""
+    return not _is_ours(type(module).forward)
+
+
+def _is_ours(made: Any) -> bool:
+    return str(made.__module__).startswith("backtime.nn.")
 
 
 def beyond(module: Any) -> str | None:
     """What of a layer or cell ``torch.nn`` has not, in words; None where it has everything."""
+    if runs_code_of_its_own(module):
+        return "a forward of its own"
     if isinstance(module, nn.RNNCellBase):
         activation = getattr(module, "nonlinearity", "tanh")
         return None if activation in ("tanh", "relu") else f"nonlinearity={activation!r}"
@@ -56,5 +69,8 @@ def as_torchs(module: Any) -> Any:
     """``torch.nn``'s layer with the very parameters, buffers and hooks of this one."""
     kind: Any = class_of(module)
     twin = kind.__new__(kind)
-    object.__setattr__(twin, "__dict__", {n: v for n, v in module.__dict__.items() if n not in ADDED})
+    kept = {n: v for n, v in module.__dict__.items() if n not in ADDED}
+    if not isinstance(module, nn.RNNCellBase):  # computed weights as they are now, not as in the last call
+        kept["_flat_weights"] = [w if isinstance(w, nn.Parameter) else w.detach() for w in module._weights()]
+    object.__setattr__(twin, "__dict__", kept)
     return twin

@@ -7,8 +7,18 @@ let models = [], model = null, socket = null, waiting = [], running = false, pau
 let marks = [], units = [0], columns = 1, token = "", turn = 0;
 
 const headers = (type) => ({ ...(type && { "Content-Type": type }), ...(token && { Authorization: `Bearer ${token}` }) });
+const SPOKEN_EVERY = 3000;  // milliseconds: whole words for who listens, not symbol by symbol
+let unspoken = "";
+
 const say = (text) => { $("status").textContent = text; };
 const complain = (text) => { $("problem").textContent = text; };
+
+// What has been written since the last time, up to the end of its last word; at the end all of it.
+function speak(all) {
+  const end = all ? unspoken.length : unspoken.search(/\s\S*$/) + 1;
+  if (end && unspoken.slice(0, end).trim()) $("spoken").textContent = unspoken.slice(0, end).trim();
+  unspoken = unspoken.slice(end);
+}
 
 async function ask(address, options = {}) {
   const answer = await fetch(address, options);
@@ -110,14 +120,19 @@ async function write(own, fresh) {
   complain("");
   say("Writing");
   $("text").classList.add("writing");
+  const speaking = setInterval(() => speak(false), SPOKEN_EVERY);
   let seed = fresh ? Math.floor(Math.random() * 2 ** 31) : undefined;
-  while (running && own === turn) {
-    const began = performance.now();
-    const answer = await tell({ write: 1, ...drawing(), ...(seed !== undefined && { seed }) });
-    seed = undefined;
-    if (own !== turn) return;
-    show(answer, false);
-    await new Promise((done) => setTimeout(done, Math.max(0, 1000 / $("pace").value - (performance.now() - began))));
+  try {
+    while (running && own === turn) {
+      const began = performance.now();
+      const answer = await tell({ write: 1, ...drawing(), ...(seed !== undefined && { seed }) });
+      seed = undefined;
+      if (own !== turn) return;
+      show(answer, false);
+      await new Promise((done) => setTimeout(done, Math.max(0, 1000 / $("pace").value - (performance.now() - began))));
+    }
+  } finally {
+    clearInterval(speaking);
   }
   rest();
 }
@@ -126,6 +141,7 @@ function rest() {
   running = false;
   $("text").classList.remove("writing");
   buttons();
+  speak(true);
   if (marks.length) say(`Stopped after ${marks.length} symbols`);
 }
 
@@ -161,6 +177,8 @@ function end() {
 
 function clear() {
   marks = [];
+  unspoken = "";
+  $("spoken").textContent = "";
   $("text").replaceChildren();
   $("next").tBodies[0].replaceChildren();
   say("");
@@ -175,6 +193,7 @@ function show(answer, given) {
     const mark = document.createElement("span");
     mark.textContent = symbol.text;
     if (given) mark.className = "given";
+    else unspoken += symbol.text;
     if (symbol.probability !== undefined) mark.title = `probability ${symbol.probability.toFixed(3)}`;
     marks.push({ mark, units: symbol.units });
     $("text").append(mark);
@@ -211,7 +230,11 @@ function paint({ mark, units: values }) {
 
 function showGrid() {
   const last = marks.at(-1);
-  if (last?.units) columns = drawGrid($("grid"), last.units, units);
+  if (!last?.units) return;
+  columns = drawGrid($("grid"), last.units, units);
+  const strongest = last.units.map((value, n) => [n, value]).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 3);
+  const told = strongest.map(([n, value]) => `unit ${n}: ${value.toFixed(2)}`).join(", ");
+  $("grid").setAttribute("aria-label", `Activation of ${last.units.length} units after the last symbol; the strongest are ${told}`);
 }
 
 function showUnits() {
@@ -262,11 +285,15 @@ function result(row) {
   if (row.probabilities && row.label !== undefined) {
     const strong = document.createElement("strong"), table = document.createElement("table");
     strong.textContent = row.label;
-    table.id = "next";
+    table.className = "shares";
+    const caption = table.createCaption();
+    caption.className = "hidden";
+    caption.textContent = "Labels and their probabilities";
     const body = table.createTBody();
     const best = Object.entries(row.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 12);
     for (const [label, p] of best) {
-      const line = body.insertRow(), name = document.createElement("td"), cell = document.createElement("td");
+      const line = body.insertRow(), name = document.createElement("th"), cell = document.createElement("td");
+      name.scope = "row";
       const bar = document.createElement("span"), share = document.createElement("td");
       name.textContent = label;
       bar.className = "bar";

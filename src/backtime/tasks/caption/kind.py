@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backtime.data.batching.steps import symbols_of
 from backtime.data.captions import Captioned, Captions
@@ -17,6 +18,9 @@ from backtime.tasks.caption.task import CaptionTask
 from backtime.tasks.shared import scores
 from backtime.tasks.shared.network_task import begun
 from backtime.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
 
 EXAMPLES = """\
 examples:
@@ -84,6 +88,12 @@ class CaptionKind(TaskKind):
     def predictor(self, model: ModelFile) -> Captioner:
         """The runtime's captioner, without PyTorch."""
         return Captioner(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """Each symbol of the text of each image."""
+        from backtime.tasks.questions.writing import captions
+
+        return captions(model, source, count)
 
 
 KIND = CaptionKind()

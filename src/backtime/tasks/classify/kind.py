@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from backtime.models.file import ModelFile
 from backtime.models.reader_config import ReaderConfig
 from backtime.runtime.reader import Reader
 from backtime.tasks.base import Scores
-from backtime.tasks.classify.decisions import decided
 from backtime.tasks.classify.measuring import predicted, scores_of
 from backtime.tasks.classify.settings import ClassifySettings, Evaluation
 from backtime.tasks.classify.task import ClassifyTask
@@ -22,7 +22,7 @@ from backtime.tasks.shared.example_kind import ExampleKind
 from backtime.training.metrics import Metric
 
 if TYPE_CHECKING:
-    from backtime.insight.decisions import Decision
+    from backtime.insight.decisions import Question
     from backtime.models.reader import Reader as Network
 
 EXAMPLES = """\
@@ -79,9 +79,11 @@ class ClassifyKind(ExampleKind):
         """The runtime's classifier, without PyTorch."""
         return Reader(model)
 
-    def decisions(self, model: ModelFile, source: Path, count: int) -> list[Decision]:
-        """Which steps of each example decided for the label that was found."""
-        return decided(model, source, count)
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The label of each example."""
+        from backtime.tasks.questions.examples import labels
+
+        return labels(model, source, count)
 
 
 KIND = ClassifyKind()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from backtime.data.timeseries.columns import Columns, choose_columns
 from backtime.data.timeseries.encoding import SeriesEncoding
@@ -22,6 +23,9 @@ from backtime.tasks.forecast.task import ForecastTask, metrics_of
 from backtime.tasks.shared.network_task import begun
 from backtime.tasks.shared.recurrence import check_start, fixed_recurrence
 from backtime.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
 
 FRAME_FIELDS = ("lookback", "horizon", "season", "anchor", "strategy")
 
@@ -95,6 +99,12 @@ class ForecastKind(TaskKind):
     def predictor(self, model: ModelFile) -> Forecaster:
         """The runtime's forecaster, without PyTorch."""
         return Forecaster(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The first and the last step of some forecasts."""
+        from backtime.tasks.questions.windows import forecasts
+
+        return forecasts(model, source, count)
 
 
 KIND = ForecastKind()

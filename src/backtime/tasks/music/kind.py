@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backtime.data.pianoroll import EXPECTED, KEYS, read_parts
 from backtime.errors import UsageError
@@ -18,6 +19,9 @@ from backtime.tasks.music.settings import Evaluation, MusicSettings, Sampling
 from backtime.tasks.music.task import MusicTask
 from backtime.tasks.shared.network_task import begun
 from backtime.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
 
 EXAMPLES = """\
 examples:
@@ -84,6 +88,12 @@ class MusicKind(TaskKind):
     def predictor(self, model: ModelFile) -> Piano:
         """The runtime's network, without PyTorch."""
         return Piano(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The likeliest key after each piece."""
+        from backtime.tasks.questions.pieces import next_keys
+
+        return next_keys(model, source, count)
 
 
 KIND = MusicKind()

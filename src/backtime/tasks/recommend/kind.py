@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from backtime.tasks.recommend.settings import Evaluation, RecommendSettings
 from backtime.tasks.recommend.task import RecommendTask
 from backtime.tasks.shared.network_task import begun
 from backtime.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
 
 EXAMPLES = """\
 examples:
@@ -99,6 +103,12 @@ class RecommendKind(TaskKind):
     def predictor(self, model: ModelFile) -> Recommender:
         """The runtime's recommender, without PyTorch."""
         return Recommender(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The next item of each session."""
+        from backtime.tasks.questions.sessions import next_items
+
+        return next_items(model, source, count)
 
 
 KIND = RecommendKind()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from backtime.tasks.shared.example_kind import ExampleKind
 from backtime.training.metrics import Metric
 
 if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
     from backtime.models.regressor import Regressor as Network
 
 EXAMPLES = """\
@@ -73,6 +75,12 @@ class RegressKind(ExampleKind):
     def predictor(self, model: ModelFile) -> Regressor:
         """The runtime's regressor, without PyTorch."""
         return Regressor(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The number of each example."""
+        from backtime.tasks.questions.examples import numbers
+
+        return numbers(model, source, count)
 
 
 KIND = RegressKind()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backtime.data.lexicon import Lexicon
 from backtime.data.pair_parts import read_all, read_parts
@@ -20,6 +21,9 @@ from backtime.tasks.similar.measuring import METRICS, measure
 from backtime.tasks.similar.settings import Evaluation, SimilarSettings
 from backtime.tasks.similar.task import SimilarTask
 from backtime.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
 
 EXAMPLES = """\
 examples:
@@ -115,6 +119,12 @@ class SimilarKind(TaskKind):
     def predictor(self, model: ModelFile) -> Similarity:
         """The runtime's comparison of texts, without PyTorch."""
         return Similarity(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The cosine of each pair."""
+        from backtime.tasks.questions.pairs import cosines
+
+        return cosines(model, source, count)
 
 
 KIND = SimilarKind()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,13 @@ from backtime.runtime.tagger import Tagger
 from backtime.tasks.base import Scores, TaskKind, Tell
 from backtime.tasks.shared import scores
 from backtime.tasks.shared.network_task import begun
-from backtime.tasks.tag.decisions import decided
 from backtime.tasks.tag.measuring import measure
 from backtime.tasks.tag.settings import Evaluation, TagSettings
 from backtime.tasks.tag.task import TagTask, metrics_of
 from backtime.training.metrics import Metric
 
 if TYPE_CHECKING:
-    from backtime.insight.decisions import Decision
+    from backtime.insight.decisions import Question
 
 EXAMPLES = """\
 examples:
@@ -96,9 +96,11 @@ class TagKind(TaskKind):
         """The runtime's tagger, without PyTorch."""
         return Tagger(model)
 
-    def decisions(self, model: ModelFile, source: Path, count: int) -> list[Decision]:
-        """Which words of each sentence decided for the tag of its least sure word, each word by itself."""
-        return decided(model, source, count)
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """The tag of the least sure word of each sentence."""
+        from backtime.tasks.questions.words import tags
+
+        return tags(model, source, count)
 
 
 KIND = TagKind()

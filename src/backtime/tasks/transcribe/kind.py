@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backtime.data.audio import MELS, Hearing, Utterances, read_manifest
 from backtime.data.lexicon import Lexicon
@@ -19,6 +20,9 @@ from backtime.tasks.transcribe.data import read_utterances
 from backtime.tasks.transcribe.settings import Evaluation, TranscribeSettings
 from backtime.tasks.transcribe.task import TranscribeTask
 from backtime.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
 
 EXAMPLES = """\
 examples:
@@ -81,6 +85,12 @@ class TranscribeKind(TaskKind):
     def predictor(self, model: ModelFile) -> Transcriber:
         """The runtime's transcriber, without PyTorch."""
         return Transcriber(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """Each character of each transcript."""
+        from backtime.tasks.questions.sound import characters
+
+        return characters(model, source, count)
 
 
 KIND = TranscribeKind()

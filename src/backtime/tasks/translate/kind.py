@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backtime.data.pairs import joined, read_pairs, split_text
 from backtime.errors import UsageError
@@ -18,6 +19,9 @@ from backtime.tasks.translate.data import Pairs, read_numbered
 from backtime.tasks.translate.settings import TranslateSettings
 from backtime.tasks.translate.task import TranslateTask
 from backtime.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from backtime.insight.decisions import Question
 
 EXAMPLES = """\
 examples:
@@ -83,6 +87,12 @@ class TranslateKind(TaskKind):
     def predictor(self, model: ModelFile) -> Translator:
         """The runtime's translator, without PyTorch."""
         return Translator(model)
+
+    def questions(self, model: ModelFile, source: Path, count: int) -> Iterator[Question]:
+        """Each symbol of each translation."""
+        from backtime.tasks.questions.writing import translations
+
+        return translations(model, source, count)
 
 
 KIND = TranslateKind()

@@ -25,6 +25,7 @@ class Graph:
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
+        self.notes: dict[str, str] = {}  # for the metadata of the file
 
     def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> str:
         """An input; a text in ``shape`` is an axis of any length."""
@@ -39,8 +40,12 @@ class Graph:
     def constant(self, value: Any) -> str:
         """An array that is part of the file."""
         name = f"c{len(self.constants)}"
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
+
+    def numbers(self, *values: int, shape: tuple[int, ...] = (1,)) -> list[str]:
+        """Whole numbers, each an array of its own."""
+        return [self.constant(np.full(shape, value)) for value in values]
 
     def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """A node with one output."""
@@ -59,7 +64,10 @@ class Graph:
     def layer(
         self, cell: str, options: dict[str, Any], each: list[Weights], x: str, lengths: str, start: list[str]
     ) -> tuple[str, list[str]]:
-        """One layer of one or both directions: y (T, B, D H), and the last states (D, B, H)."""
+        """One layer of one or both directions: y (T, B, D H), and the last states (D, B, H).
+
+        ``lengths`` is empty where all steps are there, ``start`` where the layer begins with zeros.
+        """
         directions = [
             Direction(own, options, reverse) for own, reverse in zip(each, (False, True), strict=False)
         ]
@@ -78,7 +86,7 @@ class Graph:
             graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="backtime"
         )
         model.ir_version = 8
-        for key, value in notes.items():
+        for key, value in (notes | self.notes).items():
             entry = model.metadata_props.add()
             entry.key, entry.value = key, value
         self.onnx.checker.check_model(model, full_check=True)
