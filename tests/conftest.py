@@ -9,7 +9,7 @@ import pytest
 
 from backtime import kernels
 
-pytest.register_assert_rewrite("agreement", "cases", "numeric", "shell", "witness")
+pytest.register_assert_rewrite("agreement", "cases", "numeric", "recorders", "shell", "witness")
 
 from cases import engine_or_skip  # noqa: E402 - only what is imported after the line above is rewritten
 

@@ -34,7 +34,7 @@ def write_npz(path: Path, count: int, seed: int) -> Path:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("strips")
     words = ["train", str(write_npz(folder / "strips.npz", 1000, 1)), "--task", "caption", *SMALL]
-    assert main([*words, "--attention", "--epochs", "10", "--out", str(folder / "run")]) == 0
+    assert main([*words, "--attention", "--epochs", "15", "--out", str(folder / "run")]) == 0
     return folder
 
 

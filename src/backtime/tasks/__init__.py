@@ -5,6 +5,7 @@
   numbers, where that is not in ``backtime.data``), ``task`` (what the trainer asks for), ``measuring`` (how
   good a model is), ``kind`` (what the command line asks for)
 - ``shared``    what several tasks have alike
+- ``questions`` what each task asks its model about a sequence, for ``backtime flow --units``
 - ``runs``, ``evaluation``, ``looking``  ``backtime train``, ``evaluate`` and ``flow``, for every task;
   ``running`` has the parts of ``runs``
 
