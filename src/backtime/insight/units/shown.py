@@ -56,7 +56,7 @@ def css_color(value: float) -> str:
 
 
 def _space(found: Units) -> str:
-    """What stands between the names of steps: nothing between characters, and in a text, which has its own."""
+    """What stands between the names of steps: nothing between characters, or in a text, which has its own."""
     longest = max((len(step.rstrip("\n")) for step in found.symbols), default=0)
     return " " if longest >= WIDE and not found.following else ""
 
