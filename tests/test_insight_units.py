@@ -1,13 +1,14 @@
 """What units do: properties of characters, and the unit that was planted to follow one."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 import torch
 
 from backtime import UsageError
-from backtime.insight.units.following import correlations, look, properties
+from backtime.insight.units.following import Unit, Units, correlations, look, properties
 from backtime.insight.units.shown import page, shown
 from backtime.models import LanguageConfig, LanguageModel
 
@@ -88,3 +89,11 @@ def test_a_part_that_is_not_there_is_said(letters: Letters) -> None:
         look(planted(letters), letters, letters.encode(TEXT), part="r")
     with pytest.raises(UsageError, match="layer is 3"):
         look(planted(letters), letters, letters.encode(TEXT), layer=3)
+
+
+def test_the_names_of_steps_have_a_space_between_them_and_symbols_of_a_text_have_not() -> None:
+    values = np.array([0.5, -0.5, 0.1])
+    numbers = Units("h", None, ["100", "200", "300\n"], [Unit(0, "x", 1.0, values)])
+    text = Units("h", 0, ["if ", "not ", "x\n"], numbers.units, [[("a", 0.5)]] * 3)
+    plain = [re.sub("<[^>]*>", "", page("m", own)) for own in (numbers, text)]
+    assert "100 200 300\n" in plain[0] and "if not x\n" in plain[1]

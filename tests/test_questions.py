@@ -91,7 +91,7 @@ def tones(folder: Path) -> Path:
 def rolls(folder: Path) -> Path:
     random = np.random.default_rng(5)
     pieces = {f"piece{n}": (random.random((12, 88)) < 0.03).astype("f4") for n in range(6)}
-    np.savez(folder / "rolls.npz", **pieces)  # type: ignore[arg-type]
+    np.savez(folder / "rolls.npz", **pieces)
     return folder / "rolls.npz"
 
 

@@ -20,7 +20,7 @@ def draw_overview(found: Derivation) -> Any:
     for state in found.states:
         place = graph.layers - state.layer, graph.at - 1 - state.lag
         norms[place], counts[place] = state.norm, state.count
-    figure = Figure(figsize=(min(2.5 + 0.75 * graph.at, 18), 2.2 + 0.6 * graph.layers), layout="constrained")
+    figure = Figure(figsize=(min(3.5 + 0.75 * graph.at, 18), 2.2 + 0.6 * graph.layers), layout="constrained")
     axes = figure.subplots()
     least = norms[norms > 0].min(initial=1.0)
     scale = LogNorm(least, max(norms.max(initial=0.0), least * 10)) if norms.any() else None
@@ -41,7 +41,8 @@ def draw_overview(found: Derivation) -> Any:
         range(graph.layers), [found.notation.state(graph.layers - row) for row in range(graph.layers)]
     )
     axes.set_xlabel("step")
-    axes.set_title(f"number of paths from the loss at step {found.notation.step(graph.at)} to each state")
+    title = f"paths from the loss at step {found.notation.step(graph.at)} to each state"
+    figure.suptitle(title, fontsize=10)  # of the whole figure, which is wider than the map
     return figure
 
 

@@ -152,8 +152,10 @@ def _truncation(axes: Any, reports: list[Report]) -> None:
     )
     axes.set_xlabel("n steps")
     axes.set_ylabel("cosine with the whole gradient")
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
-    axes.set_ylim(top=1.15)
+    axes.legend(fontsize=8, framealpha=0.8, edgecolor="none", loc="upper left")
+    low = axes.get_ylim()[0]
+    axes.set_ylim(top=1 + (1 - low) * 0.16 * len(reports))  # the names stand above the curves
+    axes.set_yticks([own for own in axes.get_yticks() if low <= own <= 1])
 
 
 def _gates(axes: Any, reports: list[Report]) -> None:

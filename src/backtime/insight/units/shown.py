@@ -55,9 +55,10 @@ def css_color(value: float) -> str:
     return f"rgba({'200,30,30' if value > 0 else '30,60,200'},{abs(value) * 0.7:.2f})"
 
 
-def space(steps: list[str]) -> str:
-    """What stands between the names of steps: nothing between characters."""
-    return " " if max((len(step.rstrip("\n")) for step in steps), default=0) >= WIDE else ""
+def _space(found: Units) -> str:
+    """What stands between the names of steps: nothing between characters, or in a text, which has its own."""
+    longest = max((len(step.rstrip("\n")) for step in found.symbols), default=0)
+    return " " if longest >= WIDE and not found.following else ""
 
 
 def _title(found: Units) -> str:
@@ -67,7 +68,7 @@ def _title(found: Units) -> str:
 
 def _coloured(found: Units, unit: Unit) -> Text:
     text = Text(f"\nunit {unit.number}, {unit.follows} ({unit.correlation:+.2f})\n", style="bold")
-    lines, between = 0, space(found.symbols)
+    lines, between = 0, _space(found)
     for symbol, value in zip(found.symbols[:MOST], shade(unit.values), strict=False):
         text.append(symbol, style=terminal_style(value))
         text.append("" if symbol.endswith("\n") else between)
@@ -78,7 +79,7 @@ def _coloured(found: Units, unit: Unit) -> Text:
 
 
 def _block(found: Units, unit: Unit) -> str:
-    spans, between = [], space(found.symbols)
+    spans, between = [], _space(found)
     following = found.following or [[]] * len(found.symbols)
     rows = zip(found.symbols, unit.values, shade(unit.values), following, strict=True)
     for symbol, value, colour, after in rows:
