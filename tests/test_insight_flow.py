@@ -60,7 +60,7 @@ def test_every_loss_at_every_lag_is_autograds(cell: str, layers: int, library: A
         np.testing.assert_allclose(10 ** level.log_quantiles[2], middle, **EXACT)
 
 
-@pytest.mark.parametrize("factor", [1, 1e-3, 30])  # of the recurrent weights: rows are rescaled on the way
+@pytest.mark.parametrize("factor", [1, 1e-3, 10])  # of the recurrent weights: rows are rescaled on the way
 @pytest.mark.parametrize("cell", PASSES)
 def test_what_a_lag_adds_to_each_weight_is_autograds(cell: str, factor: float) -> None:
     model, x = make(cell), batch(T, B, I)
