@@ -24,8 +24,9 @@ class LineShare:
         line = self._joined(s, rows, lags.start == 0)
         if line is None:
             return
-        if above is not None:
-            line += self.step.line(s, (above,))
+        coming = None if above is None else self.step.line(s, (above,))
+        if coming is not None:
+            line += coming
         self._count(line, entered[-1], here, lags)
         line *= self.step.line_factor(s)
 

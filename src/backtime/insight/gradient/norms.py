@@ -10,9 +10,9 @@ SMALL, LARGE = 1e-6, 1e6  # norms beyond these are brought back to 1: squares st
 
 def norms(rows: Tensor) -> Tensor:
     """Of the last axis, float64. Sums in the rows' own type are quicker, where no square leaves its range."""
-    quick = torch.linalg.vector_norm(rows, dim=-1)
+    quick: Tensor = torch.linalg.vector_norm(rows, dim=-1)
     least, most = torch.aminmax(quick)
-    found = quick.double()
+    found: Tensor = quick.double()
     if not (float(least) > SAFE and float(most) < 1 / SAFE):
         doubtful = ~((quick > SAFE) & (quick < 1 / SAFE))
         found[doubtful] = torch.linalg.vector_norm(rows[doubtful], dim=-1, dtype=torch.float64)
