@@ -12,6 +12,7 @@ import backtime.nn
 from backtime import UsageError
 from backtime.insight import flow
 from backtime.insight.gradient import rows
+from backtime.insight.gradient.norms import norms as row_norms
 from backtime.insight.layers.levels import Level
 from backtime.insight.steps.general import AnyStep
 from backtime.insight.steps.lstm import LstmStep
@@ -60,7 +61,7 @@ def test_every_loss_at_every_lag_is_autograds(cell: str, layers: int, library: A
         np.testing.assert_allclose(10 ** level.log_quantiles[2], middle, **EXACT)
 
 
-@pytest.mark.parametrize("factor", [1, 1e-3, 30])  # of the recurrent weights: rows are rescaled on the way
+@pytest.mark.parametrize("factor", [1, 1e-3, 10])  # of the recurrent weights: rows are rescaled on the way
 @pytest.mark.parametrize("cell", PASSES)
 def test_what_a_lag_adds_to_each_weight_is_autograds(cell: str, factor: float) -> None:
     model, x = make(cell), batch(T, B, I)
@@ -270,6 +271,12 @@ def test_no_size_of_gradient_is_lost(factor: float) -> None:
     found = flow(model, torch.zeros(200, 2, 1), contributions=False)
     right = np.arange(200) * np.log10(np.float32(factor)) + np.log10(2**0.5)
     np.testing.assert_allclose(found.levels[0].log_mean, right, rtol=1e-5)  # float32, 200 products
+
+
+def test_norms_are_right_where_squares_are_not() -> None:
+    sizes = torch.tensor([[0.0, 1e-30, 1e-12], [1.0, 1e25, torch.inf]])
+    found = row_norms(sizes[..., None] * torch.tensor([3.0, 4.0]))
+    np.testing.assert_allclose(found, 5 * sizes.double(), rtol=1e-6)  # rows of float32
 
 
 def test_bounded_lags_are_the_first_of_all() -> None:

@@ -24,9 +24,9 @@ class LineShare:
         line = self._joined(s, rows, lags.start == 0)
         if line is None:
             return
-        added = None if above is None else self.step.line(s, (above,))
-        if added is not None:
-            line += added
+        coming = None if above is None else self.step.line(s, (above,))
+        if coming is not None:
+            line += coming
         self._count(line, entered[-1], here, lags)
         line *= self.step.line_factor(s)
 
