@@ -1,12 +1,13 @@
 """Quantization by the type of a module: a layer becomes int8 as torch.nn's, or a line says why not."""
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 from torch.ao.nn import quantizable, quantized
 from torch.ao.nn.quantized import dynamic
-from torch.ao.ns import _numeric_suite
+from torch.ao.ns import _numeric_suite, _numeric_suite_fx
 from torch.ao.quantization import (
     QConfigMapping,
     convert,
@@ -15,9 +16,11 @@ from torch.ao.quantization import (
     float16_dynamic_qconfig,
     get_default_dynamic_quant_module_mappings,
     get_default_qconfig,
+    get_default_qconfig_mapping,
     prepare,
     quantize_dynamic,
 )
+from torch.ao.quantization.fx.custom_config import ConvertCustomConfig, PrepareCustomConfig
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -213,6 +216,76 @@ def test_the_numeric_suite_compares_ours_with_its_int8() -> None:
     stubs = _numeric_suite.compare_model_stub(model, small, [torch.nn.LSTM], torch.randn(7, 3, I), state)
     ((name, results),) = stubs.items()
     assert name == "layer.stats" and len(results["float"]) == len(results["quantized"]) == 1
+
+
+# By torch.fx: each kind, with a class of torch.ao's for the static one, and its numeric suite.
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch.ao's own, and FallbackWarning
+@pytest.mark.parametrize("dtype", ["int8", "float16"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell"])
+def test_every_kind_is_quantized_by_fx_as_torchs(kind: str, dtype: str) -> None:
+    configuration = default_dynamic_qconfig if dtype == "int8" else float16_dynamic_qconfig
+    mapping = QConfigMapping().set_object_type(getattr(torch.nn, kind), configuration)
+    x = torch.randn(*([] if "Cell" in kind else [7]), 3, I)
+    theirs, ours = (Alone(model.layer).eval() for model in theirs_and_ours(kind, "made here"))
+    found, wanted = (convert_fx(prepare_fx(model, mapping, (x,))) for model in (ours, theirs))
+    assert type(found.layer) is type(wanted.layer) is getattr(dynamic, kind)
+    assert torch.equal(first(found(x)), first(wanted(x)))
+
+
+class Alone(torch.nn.Module):
+    """A layer, and its result as it is."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.layer(x)
+
+
+class Stated(torch.nn.Module):
+    """The state is given, as torch.fx wants it of a layer that becomes int8 as a whole."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.layer, self.head = model.layer, model.head
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> Any:
+        return self.head(self.layer(x, (h, c))[0])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning")
+def test_static_quantization_by_fx_is_that_of_torchs_layer() -> None:
+    theirs, ours = (Stated(model).eval() for model in theirs_and_ours("LSTM", "made here"))
+    observed = PrepareCustomConfig().set_float_to_observed_mapping(torch.nn.LSTM, quantizable.LSTM)
+    made = ConvertCustomConfig().set_observed_to_quantized_mapping(quantizable.LSTM, quantized.LSTM)
+    call, results = (torch.randn(7, 3, I), torch.randn(1, 3, H), torch.randn(1, 3, H)), []
+    for model in (ours, theirs):
+        watched = prepare_fx(model, get_default_qconfig_mapping("fbgemm"), call, observed)
+        assert type(watched.layer) is quantizable.LSTM
+        watched(*call)
+        results.append(convert_fx(watched, convert_custom_config=made))
+    assert type(results[0].layer) is quantized.LSTM
+    assert torch.equal(results[0](*call), results[1](*call))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_numeric_suite_of_fx_compares_weights_and_results() -> None:
+    mapping = QConfigMapping().set_object_type(torch.nn.LSTM, default_dynamic_qconfig)
+    x = torch.randn(7, 3, I)
+    watched = prepare_fx(Alone(nn.LSTM(I, H)).eval(), mapping, (x,))
+    small = convert_fx(copy.deepcopy(watched))
+    (weights,) = _numeric_suite_fx.extract_weights("floats", watched, "int8", small).values()
+    assert weights["weight"]["floats"] and weights["weight"]["int8"]
+    logger = _numeric_suite_fx.OutputLogger
+    pair = _numeric_suite_fx.add_loggers("floats", watched, "int8", small, logger)
+    for model in pair:
+        model(x)
+    (results,) = _numeric_suite_fx.extract_logger_info(*pair, logger, "int8").values()
+    assert len(results["node_output"]["floats"][0]["values"]) == 1
 
 
 LOST: dict[str, Any] = {
