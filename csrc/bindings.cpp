@@ -1,5 +1,6 @@
 // The module: Python's view of the engine. csrc/python/ and this file are the only ones that know Python.
 #include "python/head.hpp"
+#include "python/heap.hpp"
 #include "python/layer.hpp"
 #include "python/stack.hpp"
 #include "threads/processors.hpp"
@@ -69,5 +70,6 @@ NB_MODULE(_engine, m) {
   m.def("set_threads", set_team_size, "n"_a);
   m.def("quota", quota, "groups"_a, "root"_a, "Processors that a container's quota leaves, or 0: for the tests.");
   m.def("team", team_name, "Whose threads run a region now: pytorch or own.");
+  m.def("keep_freed_memory", keep_freed_memory, "Has the C library keep more of what is freed for the next step of a training loop.");
   m.def("trim", pool_trim, "Frees the buffers kept for the next call; returns how many bytes.");
 }

@@ -1,6 +1,6 @@
 """A trained transcriber on NumPy and the engine alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +58,11 @@ class Transcriber(Grouped):
     def prepare(self, record: Utterance, number: int) -> Prepared:
         """An utterance as it is."""
         return Prepared(record, len(record.features))
+
+    def predict(self, records: Iterable[Utterance], beam: int = BEAM) -> Iterator[Row]:
+        """The text of each utterance, and its log-probability, in nats."""
+        for number, record in enumerate(records, 1):
+            yield from self.answers([self.prepare(record, number).value], beam)[0]
 
     def answers(self, values: Sequence[Utterance], beam: int = BEAM) -> list[list[Row]]:
         """The text of each utterance, and its log-probability, in nats."""

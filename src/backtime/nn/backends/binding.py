@@ -16,6 +16,8 @@ if kernels.available():
 
     FORWARD = {torch.float32: _engine.network_forward32, torch.float64: _engine.network_forward64}
     BACKWARD = {torch.float32: _engine.network_backward32, torch.float64: _engine.network_backward64}
+    # A step of a training loop takes what the step before has freed: see csrc/python/heap.hpp.
+    _engine.keep_freed_memory()
 
 
 def forward(
