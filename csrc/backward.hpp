@@ -104,7 +104,7 @@ template <class T, class Cell> class Backward {
     if (k >= steps.T) return;
     const long t = steps.time(k), on = steps.going_on(k), all = steps.size(t);
     StartTiles<T, Cell> tiles{pass, steps.start(t)};
-    for_tiles<1>(mine.r0 < on ? on : mine.r0, mine.r1 < all ? mine.r1 : all, mine.p0, mine.p1, tiles);
+    for_tiles<1, 1>(mine.r0 < on ? on : mine.r0, mine.r1 < all ? mine.r1 : all, mine.p0, mine.p1, tiles);
   }
   void step(const Member& me, const Share& mine, long k) {
     const auto each_span = [&](auto&& f) {
@@ -120,13 +120,13 @@ template <class T, class Cell> class Backward {
     };
     each_span([&](const Span<T>& span, long r0, long r1) {
       HiddenTiles<T, Cell> tiles{pass, span};
-      for_tiles<1>(r0, r1, mine.p0, mine.p1, tiles);
+      for_tiles<1, 1>(r0, r1, mine.p0, mine.p1, tiles);
     });
     others();
     if constexpr (Cell::two_products) {
       each_span([&](const Span<T>& span, long r0, long r1) {
         ResetTiles<T> tiles{pass, span};
-        for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
+        for_tiles<1, 1>(r0, r1, mine.b0, mine.b1, tiles);
       });
       others();
     }
@@ -134,7 +134,7 @@ template <class T, class Cell> class Backward {
       if (call.weights.Wy) {
         each_span([&](const Span<T>& span, long r0, long r1) {
           InnerTiles<T, Cell> tiles{pass, span};
-          for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
+          for_tiles<1, 1>(r0, r1, mine.b0, mine.b1, tiles);
         });
         others();
       }

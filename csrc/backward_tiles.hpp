@@ -95,13 +95,27 @@ template <class T, class Cell> struct HiddenTiles {
   const Span<T> span;
 
   template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dh{};  // the product is summed from zero: dy is often much larger than its terms
+    fetch<M, P>(row, block);
+    Tile<T, M, P, 1> dh;  // the product is summed from zero: dy is often much larger than its terms
+    dh.clear();
     if (span.next >= 0) pass.product(dh, row, span.next, block);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++) arrived(dh.z[m][p][0] + past_product(row + m, block + p), row + m, block + p);
   }
 
  private:
+  // What the cell's arithmetic will read, into the first cache while the product is made.
+  template <int M, int P> BT_INLINE void fetch(long row, long block) const {
+    constexpr int S = Cell::S;
+    const auto& call = pass.call;
+    const long R = pass.s.rows();
+    for (int p = 0; p < P; p++) {
+      const T* gates = call.kept.gates + ((block + p) * R + span.at + row) * S * L;
+      for (int i = 0; i < M * S * L; i += 64 / sizeof(T)) __builtin_prefetch(gates + i);
+    }
+    if (call.dy)
+      for (int m = 0; m < M; m++) __builtin_prefetch(call.dy + (span.at + row + m) * call.lddy + block * L);
+  }
   BT_INLINE Vec<T> past_product(long row, long block) const {  // what reaches h_t other than through dz_{t+1}
     const auto& call = pass.call;
     const long P = pass.s.P;
@@ -143,7 +157,8 @@ template <class T, class Cell> struct StartTiles {
   const BackwardPass<T, Cell>& pass;
   const long next;
   template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dh{};
+    Tile<T, M, P, 1> dh;
+    dh.clear();
     pass.product(dh, row, next, block);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++) {
@@ -160,7 +175,8 @@ template <class T, class Cell> struct InnerTiles {
   const BackwardPass<T, Cell>& pass;
   const Span<T> span;
   template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dh{};
+    Tile<T, M, P, 1> dh;
+    dh.clear();
     multiply_gates<Straight, 1, 1>(dh, pass.dq, pass.s.rows(), span.at + row, pass.s.P, pass.Wy, block);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++)

@@ -129,12 +129,12 @@ template <class T, class Cell> class Forward {
     if constexpr (Cell::two_products) {
       each_span([&](const Span<T>& span, long r0, long r1) {
         ResetUpdateTiles<T> tiles{pass, span};
-        for_tiles<2>(r0, r1, mine.b0, mine.b1, tiles);
+        for_tiles<2, 2>(r0, r1, mine.b0, mine.b1, tiles);
       });
       others();
       each_span([&](const Span<T>& span, long r0, long r1) {
         CandidateTiles<T> tiles{pass, span};
-        for_tiles<1>(r0, r1, mine.b0, mine.b1, tiles);
+        for_tiles<1, 1>(r0, r1, mine.b0, mine.b1, tiles);
       });
     } else {
       const long bytes = (mine.b1 - mine.b0) * s.P * G * L * static_cast<long>(sizeof(T));  // of weights that a step reads
@@ -155,7 +155,7 @@ template <class T, class Cell> class Forward {
         others();
         each_span([&](const Span<T>& span, long r0, long r1) {
           OutputTiles<T, Cell> tiles{pass, span, pass.w.output(s)};
-          for_tiles<1>(r0, r1, mine.p0, mine.p1, tiles);
+          for_tiles<1, 1>(r0, r1, mine.p0, mine.p1, tiles);
         });
       }
     others();

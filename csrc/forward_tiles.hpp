@@ -5,18 +5,18 @@
 
 namespace backtime::BT_ISA {
 
-// Adds the input product of rows [at, at + M) to a tile.
-template <class Layout, class T, class Cell, int M, int P>
+// Adds the input product of rows [at, at + M) to a tile: of a block's vectors those from `first` to `past`.
+template <class Layout, int first, int past, class T, class Cell, int M, int P>
 BT_INLINE void add_input(const ForwardPass<T, Cell>& pass, Tile<T, M, P, Layout::sums>& tile, long at, long block) {
   using Slot = typename Layout::XSlot;
   constexpr int L = LANES<T>, N = Layout::vectors;
   const ForwardCall<T>& call = pass.call;
   const long I = pass.s.I;
   const T* panel = pass.w.x + block * I * Cell::G * L;
-  if (call.x) return multiply<Slot, N>(tile, call.x + at * I, I, panel, I * N * L, I);
+  if (call.x) return multiply<Slot, N, first, past>(tile, call.x + at * I, I, panel, I * N * L, I);
   for (int m = 0; m < M; m++)  // one-hot: the column of the token
     for (int p = 0; p < P; p++)
-      for (int v = 0; v < N; v++) tile.z[m][p][Slot::of(v)] += load(panel + ((p * I + call.tokens[at + m]) * N + v) * L);
+      for (int v = first; v < past; v++) tile.z[m][p][Slot::of(v)] += load(panel + ((p * I + call.tokens[at + m]) * N + v) * L);
 }
 
 // For layer norm: the gates that Slot picks of one product's sums.
@@ -37,7 +37,9 @@ template <class T, class Cell, class Layout> struct InputTiles {
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++)
         for (int i = 0; i < N; i++) tile.z[m][p][i] = norm ? Vec<T>{} : load(pass.w.bias + ((block + p) * S + i) * L);
-    add_input<Layout>(pass, tile, at, block);
+    constexpr int V = Layout::vectors, half = halves<V>(M, P) ? V / 2 : V;
+    add_input<Layout, 0, half>(pass, tile, at, block);
+    if constexpr (half < V) add_input<Layout, half, V>(pass, tile, at, block);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++) {
         if (norm) put_gates<Layout, typename Cell::XSlot, G, S>(pass.norm.input(at + m - gate_first, block + p), tile.z[m][p]);
@@ -54,7 +56,6 @@ template <class T, class Cell, class Layout> struct CellTiles {
   const Span<T> span;
 
   template <int M, int P> void tile(long row, long block) {
-    const Sizes& s = pass.s;
     const bool norm = pass.w.gx;
     Tile<T, M, P, N> tile;
     for (int m = 0; m < M; m++)
@@ -62,9 +63,9 @@ template <class T, class Cell, class Layout> struct CellTiles {
         const T* from = pass.hoisted ? pass.gate_row(span.gates + row + m, block + p) : pass.w.bias + (block + p) * S * L;
         for (int i = 0; i < N; i++) tile.z[m][p][i] = norm ? Vec<T>{} : load(from + i * L);
       }
-    if (!pass.hoisted) add_input<Layout>(pass, tile, span.at + row, block);
-    multiply<typename Layout::HSlot, Layout::vectors>(tile, span.into + row * span.into_ld, span.into_ld, pass.w.h + block * s.P * G * L,
-                                                      s.P * Layout::vectors * L, s.P);
+    constexpr int V = Layout::vectors, half = halves<V>(M, P) ? V / 2 : V;
+    add_products<0, half>(tile, row, block);
+    if constexpr (half < V) add_products<half, V>(tile, row, block);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++) {
         if (norm) put_gates<Layout, typename Cell::HSlot, G, S>(pass.norm.hidden(span.inner + row + m, block + p), tile.z[m][p]);
@@ -73,6 +74,13 @@ template <class T, class Cell, class Layout> struct CellTiles {
   }
 
  private:
+  template <int first, int past, int M, int P> BT_INLINE void add_products(Tile<T, M, P, N>& tile, long row, long block) {
+    constexpr int V = Layout::vectors;
+    const Sizes& s = pass.s;
+    if (!pass.hoisted) add_input<Layout, first, past>(pass, tile, span.at + row, block);
+    multiply<typename Layout::HSlot, V, first, past>(tile, span.into + row * span.into_ld, span.into_ld, pass.w.h + block * s.P * G * L,
+                                                     s.P * V * L, s.P);
+  }
   BT_INLINE void finish(const Vec<T> (&sum)[N], long row, long block) {
     Vec<T> z[S], before{};
     Layout::split(sum, z);
@@ -91,12 +99,12 @@ void for_blocks(const ForwardPass<T, Cell>& pass, const Argument& argument, long
   const auto last = [&] {
     if constexpr (Cell::pairs > 0) {
       Tiles<T, Cell, Paired<T, Cell>> tiles{pass, argument};
-      for_tiles<MAX_ACCUMULATORS>(r0, r1, b0 < before ? before : b0, b1, tiles);  // one block at a time
+      for_tiles<MAX_ACCUMULATORS, Paired<T, Cell>::vectors>(r0, r1, b0 < before ? before : b0, b1, tiles);  // one block at a time
     }
   };
   if (sweep.back) last();
   Tiles<T, Cell, Single<T, Cell>> tiles{pass, argument};
-  for_tiles<Cell::S>(r0, r1, b0, before, tiles, sweep);
+  for_tiles<Cell::S, Cell::G>(r0, r1, b0, before, tiles, sweep);
   if (!sweep.back) last();
 }
 
@@ -108,7 +116,8 @@ template <class T, class Cell> struct OutputTiles {
   const LinearPanels<T> panels;
   template <int M, int P> void tile(long row, long block) {
     const long H = pass.s.H;
-    Tile<T, M, P, 1> q{};  // from zero, the bias last: it is often larger than the sum, which would lose digits to it
+    Tile<T, M, P, 1> q;  // from zero, the bias last: it is often larger than the sum, which would lose digits to it
+    q.clear();
     multiply<Straight, 1>(q, pass.inner + (span.inner + row) * H, H, panels.w + block * H * L, H * L, H);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++) {

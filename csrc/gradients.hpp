@@ -59,7 +59,7 @@ template <class T, class Cell> class Gradients {
     if (!call.dx) return;
     me.share(R, MAX_ROWS, r0, r1);
     GatesProduct<X, G, N, T> dx{dzx, Wx, call.dx, R, s.H, s.I};
-    for_tiles<1>(r0, r1, 0, blocks_of<T>(s.I), dx);
+    for_tiles<1, 1>(r0, r1, 0, blocks_of<T>(s.I), dx);
   }
 
   template <class Slot, int K, int N>

@@ -78,7 +78,8 @@ template <class T> struct ResetTiles {
     static constexpr int of(int) { return 2; }
   };
   template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dm{};
+    Tile<T, M, P, 1> dm;
+    dm.clear();
     multiply_gates<Candidate, 1, 3>(dm, pass.dz, pass.s.rows(), span.at + row, pass.s.H, pass.Wn, block);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++) reset(dm.z[m][p][0], row + m, block + p);

@@ -85,7 +85,7 @@ template <class T> class SoftmaxCrossEntropy {
  private:
   void logits(const Member& me, long r0, long rows, long v0, long v1) {
     LinearTiles<T> tiles{panels, call.h + r0 * call.H, z.data(), nullptr, rows, call.H, call.V};
-    for_tiles<1>(0, rows, v0, v1, tiles);
+    for_tiles<1, 1>(0, rows, v0, v1, tiles);
     me.wait();
     long first, last;
     me.share(rows, 1, first, last);
@@ -98,7 +98,7 @@ template <class T> class SoftmaxCrossEntropy {
     long first, last;
     me.share(rows, MAX_ROWS, first, last);
     GatesProduct<Straight, 1, 1, T> dh{z.data(), transposed.data(), call.dh + r0 * call.H, rows, call.V, call.H};
-    for_tiles<1>(first, last, 0, nh, dh);
+    for_tiles<1, 1>(first, last, 0, nh, dh);
     bias_gradient<Straight, 1, 1>(z.data(), rows, call.V, call.dby, v0, v1, r0 == 0);
   }
 };

@@ -40,7 +40,7 @@ template <class T> void linear(const LinearCall<T>& call) {
     long v0, v1;
     me.share(blocks_of<T>(call.N), 1, v0, v1);
     LinearTiles<T> tiles{panels, call.x, nullptr, call.z, call.R, call.K, call.N};
-    for_tiles<1>(0, call.R, v0, v1, tiles);
+    for_tiles<1, 1>(0, call.R, v0, v1, tiles);
   });
 }
 

@@ -28,7 +28,7 @@ inline bool shares_blocks(long B, long nb, long step_work, int threads) {
 // those read last are still there from their beginning on.
 inline Sweep sweep(long k, long rows, long bytes) {
   constexpr long first_cache = 32 * 1024;  // of a core
-  return {k % 2 == 1 && rows < MAX_ROWS, rows == 1 && bytes > first_cache ? FEW_ACCUMULATORS : MAX_ACCUMULATORS};
+  return {k % 2 == 1 && rows < FEW_ROWS, rows == 1 && bytes > first_cache ? FEW_ACCUMULATORS : MAX_ACCUMULATORS};
 }
 
 template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool tokens, bool must_hoist = false) {
@@ -47,7 +47,7 @@ template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool toke
   if (plan.threads == 1) plan.by_rows = true;
   const long rows = plan.by_rows ? B / plan.threads : B;
   const long panel_bytes = G * L * (s.I + s.P) * static_cast<long>(sizeof(T));
-  plan.hoist |= !tokens && T_ > 1 && (rows < MAX_ROWS || panel_bytes > cache);
+  plan.hoist |= !tokens && T_ > 1 && (rows < FEW_ROWS || panel_bytes > cache);
   if (plan.hoist && B) {  // the chunk's pre-activations stay in cache, and enough rows share a panel
     const long fit = (2L << 20) / (nb * L * (G + 1) * static_cast<long>(sizeof(T)));
     const long steps = (fit < 512 ? 512 : fit) / B;

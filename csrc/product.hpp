@@ -27,7 +27,8 @@ template <class Slot, int G, int S, class T> struct GatesProduct {
   T* out;
   long R, H, N;
   template <int M, int P> void tile(long row, long column) {
-    Tile<T, M, P, 1> t{};
+    Tile<T, M, P, 1> t;
+    t.clear();
     multiply_gates<Slot, G, S, true>(t, dz, R, row, H, panels, column);
     for (int m = 0; m < M; m++)
       for (int p = 0; p < P; p++)

@@ -10,29 +10,54 @@ namespace backtime::BT_ISA {
 constexpr int MAX_ACCUMULATORS = BT_REGISTERS == 32 ? 24 : 12;
 // Enough to hide the latency of an addition while the weights come from the second cache, at some 32 bytes a cycle.
 constexpr int FEW_ACCUMULATORS = BT_VECTOR_BYTES >= 32 ? 256 / BT_VECTOR_BYTES : MAX_ACCUMULATORS;
-constexpr int MAX_ROWS = BT_REGISTERS == 32 ? 6 : 3;
+constexpr int MAX_ROWS = 6;
+constexpr int FEW_ROWS = BT_REGISTERS == 32 ? 6 : 3;  // a step of fewer waits for its weights
 
 template <class T, int M, int P, int S> struct Tile {
   Vec<T> z[M][P][S];
+  BT_INLINE void clear() {  // written out: of `{}` the compiler makes a `rep stos`, which takes dozens of cycles to begin
+#pragma GCC unroll 12
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 8
+      for (int p = 0; p < P; p++)
+#pragma GCC unroll 4
+        for (int g = 0; g < S; g++) z[m][p][g] = Vec<T>{};
+  }
 };
 
 // Adds a (M rows, stride lda) times the panels of P blocks: panel p starts at w + p * stride and holds, for each k,
-// G vectors. Slot::of(g) says which accumulator the vector g goes to.
-template <class Slot, int G, class T, int M, int P, int S>
+// G vectors, of which those from `first` to `past` are taken. Slot::of(g) says which accumulator the vector g goes to.
+// What there is fewer of, rows or vectors, is held in registers: M*P*S + min(M, vectors) + 1 of them.
+template <class Slot, int G, int first = 0, int past = G, class T, int M, int P, int S>
 BT_INLINE void multiply(Tile<T, M, P, S>& tile, const T* a, long lda, const T* w, long stride, long K) {
-  for (long k = 0; k < K; k++, w += G * LANES<T>) {
-    Vec<T> am[M];  // all rows' factors first, then one weight vector at a time: M*P*S + M + 1 registers
+  for (long k = 0; k < K; k++, w += G * LANES<T>)
+    if constexpr (BT_REGISTERS == 32 || M <= P * (past - first)) {
+      Vec<T> am[M];
 #pragma GCC unroll 8
-    for (int m = 0; m < M; m++) am[m] = broadcast(a[m * lda + k]);
+      for (int m = 0; m < M; m++) am[m] = broadcast(a[m * lda + k]);
 #pragma GCC unroll 8
-    for (int p = 0; p < P; p++)
+      for (int p = 0; p < P; p++)
 #pragma GCC unroll 4
-      for (int g = 0; g < G; g++) {
-        const Vec<T> v = load(w + p * stride + g * LANES<T>);
+        for (int g = first; g < past; g++) {
+          const Vec<T> v = load(w + p * stride + g * LANES<T>);
 #pragma GCC unroll 8
-        for (int m = 0; m < M; m++) tile.z[m][p][Slot::of(g)] = fma<T>(am[m], v, tile.z[m][p][Slot::of(g)]);
+          for (int m = 0; m < M; m++) tile.z[m][p][Slot::of(g)] = fma<T>(am[m], v, tile.z[m][p][Slot::of(g)]);
+        }
+    } else {
+      Vec<T> v[P][past - first];
+#pragma GCC unroll 8
+      for (int p = 0; p < P; p++)
+#pragma GCC unroll 4
+        for (int g = first; g < past; g++) v[p][g - first] = load(w + p * stride + g * LANES<T>);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) {
+        const Vec<T> am = broadcast(a[m * lda + k]);
+#pragma GCC unroll 8
+        for (int p = 0; p < P; p++)
+#pragma GCC unroll 4
+          for (int g = first; g < past; g++) tile.z[m][p][Slot::of(g)] = fma<T>(am, v[p][g - first], tile.z[m][p][Slot::of(g)]);
       }
-  }
+    }
 }
 
 struct Straight {  // vector g of the weights belongs to accumulator g
@@ -46,20 +71,35 @@ template <int S> constexpr int blocks_for(int M, int sums) {
   return P;
 }
 
-// A function of its own for each size of tile: among others the compiler would not keep its sums in registers.
-template <int S, int M, int P, class F> BT_NOINLINE void visit(F& f, long row, long block) {
-  if constexpr (M * P * S <= MAX_ACCUMULATORS || P == 1) f.template tile<M, P>(row, block);
+// Of four vectors of weights a block, a tile of many rows takes two at a time: the compiler keeps in registers what it adds to.
+template <int V> constexpr bool halves(int M, int P) { return BT_REGISTERS == 16 && V == 4 && P == 1 && M * V > MAX_ACCUMULATORS; }
+
+// Whether there are tiles of M rows and P blocks, of S sums and V vectors of weights each.
+template <int S, int V> constexpr bool fits(int M, int P) {
+  if (P > 1) return M * P * S <= MAX_ACCUMULATORS;
+  return BT_REGISTERS == 32 || M * V <= MAX_ACCUMULATORS || halves<V>(M, P);
 }
-template <int S, int P, class F> void visit_rows(F& f, int M, long row, long block) {
+// A function of its own for each size of tile: among others the compiler would not keep its sums in registers.
+template <int S, int V, int M, int P, class F> BT_NOINLINE void visit(F& f, long row, long block) {
+  if constexpr (fits<S, V>(M, P)) f.template tile<M, P>(row, block);
+}
+template <int S, int V, int P, class F> void visit_rows(F& f, int M, long row, long block) {
   switch (M) {
-    case 1: return visit<S, 1, P>(f, row, block);
-    case 2: return visit<S, 2, P>(f, row, block);
-    case 3: return visit<S, 3, P>(f, row, block);
-#if BT_REGISTERS == 32
-    case 4: return visit<S, 4, P>(f, row, block);
-    case 5: return visit<S, 5, P>(f, row, block);
-    case 6: return visit<S, 6, P>(f, row, block);
-#endif
+    case 1: return visit<S, V, 1, P>(f, row, block);
+    case 2: return visit<S, V, 2, P>(f, row, block);
+    case 3: return visit<S, V, 3, P>(f, row, block);
+    case 4: return visit<S, V, 4, P>(f, row, block);
+    case 5: return visit<S, V, 5, P>(f, row, block);
+    case 6: return visit<S, V, 6, P>(f, row, block);
+  }
+}
+template <int S, int V, class F> void visit_tile(F& f, int M, int P, long row, long block) {
+  switch (P) {
+    case 8: return visit_rows<S, V, 8>(f, M, row, block);
+    case 4: return visit_rows<S, V, 4>(f, M, row, block);
+    case 3: return visit_rows<S, V, 3>(f, M, row, block);
+    case 2: return visit_rows<S, V, 2>(f, M, row, block);
+    default: return visit_rows<S, V, 1>(f, M, row, block);
   }
 }
 
@@ -68,28 +108,46 @@ struct Sweep {  // how for_tiles goes through the blocks
   int sums = MAX_ACCUMULATORS;  // of a tile, at most
 };
 
-// Covers rows [r0, r1) x blocks [b0, b1) with calls f.tile<M, P>(row, block). Rows are dealt out evenly, so that no
-// thin tile is left at the end; the blocks are the outer loop, so that a panel serves all rows while it is in cache.
-template <int S, class F> void for_tiles(long r0, long r1, long b0, long b1, F& f, Sweep sweep = {}) {
-  const long n = r1 - r0, tiles = (n + MAX_ROWS - 1) / MAX_ROWS;
-  if (n <= 0) return;
-  const long thin = n / tiles, thick = n % tiles;  // `thick` tiles have one row more
-  const int most = blocks_for<S>(static_cast<int>(thin + (thick > 0)), sweep.sums);
-  for (long left = b1 - b0; left > 0;) {
+// n rows in as few tiles of at most `most` as there can be, and as evenly: no thin tile is left at the end.
+struct Dealt {
+  long tiles, thin, thick;  // the first `thick` tiles have one row more than `thin`
+  Dealt(long n, int most) : tiles((n + most - 1) / most), thin(n / tiles), thick(n % tiles) {}
+  int rows(long i) const { return static_cast<int>(thin + (i < thick)); }
+};
+
+// How large the tiles of n rows are, a block having S sums and V vectors of weights. With 16 registers twelve sums are 6 rows by
+// 2 vectors where n can be dealt out so, or 4 by 3, or 3 by 4: few loads, and enough sums not to wait for each other.
+template <int S, int V> struct TileSizes {
+  const bool tall;
+  const int most;  // blocks of a tile
+
+  TileSizes(long n, int sums)
+      : tall(BT_REGISTERS == 16 && V != 3 && Dealt(n, MAX_ROWS).thin >= MAX_ROWS - 1),
+        most(tall ? blocks_for<S>(MAX_ROWS, MAX_ACCUMULATORS) : blocks_for<S>(Dealt(n, FEW_ROWS).rows(0), sums)) {}
+  int blocks(long left) const {  // a single block at the end would be too few sums: a rest goes by threes
+    if (S == 1 && (most == 2 || most == 4) && left >= 3 && left % most) return 3;
     int P = most;
     while (P > left) P /= 2;
+    return P;
+  }
+  int rows(int P) const {
+    const int fit = tall && V == 4 ? MAX_ROWS : MAX_ACCUMULATORS / (V * P);
+    return fit < 1 ? 1 : fit < MAX_ROWS ? fit : MAX_ROWS;
+  }
+};
+
+// Covers rows [r0, r1) x blocks [b0, b1) with calls f.tile<M, P>(row, block). The blocks are the outer loop, so that a panel
+// serves all rows while it is in cache.
+template <int S, int V, class F> void for_tiles(long r0, long r1, long b0, long b1, F& f, Sweep sweep = {}) {
+  const long n = r1 - r0;
+  if (n <= 0) return;
+  const TileSizes<S, V> sizes(n, sweep.sums);
+  for (long left = b1 - b0; left > 0;) {
+    const int P = sizes.blocks(left);
     left -= P;
     const long block = sweep.back ? b0 + left : b1 - left - P;
-    for (long i = 0, row = r0; i < tiles; i++) {
-      const int M = static_cast<int>(thin + (i < thick));
-      switch (P) {
-        case 8: visit_rows<S, 8>(f, M, row, block); break;
-        case 4: visit_rows<S, 4>(f, M, row, block); break;
-        case 2: visit_rows<S, 2>(f, M, row, block); break;
-        default: visit_rows<S, 1>(f, M, row, block);
-      }
-      row += M;
-    }
+    const Dealt dealt(n, sizes.rows(P));
+    for (long i = 0, row = r0; i < dealt.tiles; row += dealt.rows(i++)) visit_tile<S, V>(f, dealt.rows(i), P, row, block);
   }
 }
 

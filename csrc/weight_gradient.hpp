@@ -103,9 +103,11 @@ template <class Slot, int G, int S, class T> class WeightGradient {
   }
   const T* gate(const Chunk& c, long b, long g) const { return dz + (b * R + c.r0) * S * L + Slot::of(static_cast<int>(g)) * L; }
 
-  // A function of its own: among others the compiler would not keep its sums in registers. z(r, q): vector q of row r.
+  // A function of its own: among others the compiler would not keep its sums in registers. z(r, q): vector q of row r. The sums
+  // are written back one by one: of a memcpy the compiler makes a `rep movs`.
   template <int Q, class Z> static BT_NOINLINE void sum_products(long rows, const T* columns, Z z, Vec<T> (&to)[U][Q]) {
-    Vec<T> sum[U][Q]{};
+    Tile<T, U, Q, 1> sum;
+    sum.clear();
     for (long r = 0; r < rows; r++, columns += U) {
       Vec<T> zr[Q];
 #pragma GCC unroll 4
@@ -114,10 +116,13 @@ template <class Slot, int G, int S, class T> class WeightGradient {
       for (int u = 0; u < U; u++) {
         const Vec<T> x_u = broadcast(columns[u]);
 #pragma GCC unroll 4
-        for (int q = 0; q < Q; q++) sum[u][q] = fma<T>(x_u, zr[q], sum[u][q]);
+        for (int q = 0; q < Q; q++) sum.z[u][q][0] = fma<T>(x_u, zr[q], sum.z[u][q][0]);
       }
     }
-    std::memcpy(&to, &sum, sizeof sum);
+#pragma GCC unroll 12
+    for (int u = 0; u < U; u++)
+#pragma GCC unroll 4
+      for (int q = 0; q < Q; q++) to[u][q] = sum.z[u][q][0];
   }
 
   template <bool paired> void put(long v, long n, Vec<T> sum, bool fresh) const {

@@ -1,0 +1,41 @@
+"""Register tiles of every shape (csrc/tile.hpp): how rows and blocks are dealt out shows in no result."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backtime import kernels
+from cases import Case, make
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+# By 6, 5, 4, 3 and 2 rows, alone and mixed, with 16 registers and with 32.
+ROWS = (*range(1, 21), 25, 32, 33)
+# Of 2, 4, 8 and 16 lanes: a block or two alone, odd and even numbers of them, rests of one, two and three.
+UNITS = (8, 24, 40, 72, 80, 176)
+
+
+def step(cell: str, case: Case, rows: slice) -> tuple[np.ndarray, ...]:
+    """y, dx and the gradient of the start of some sequences of the batch."""
+    state: Any = tuple(s[rows].copy() for s in case.state)
+    dstate: Any = tuple(s[rows].copy() for s in case.dstate)
+    y, _, tape = kernels.forward(cell, case.x[:, rows].copy(), state, case.weights, backend="native")
+    assert tape is not None
+    found = kernels.backward(tape, case.dy[:, rows].copy(), dstate)
+    assert found.dx is not None
+    return y, found.dx, *found.dstate
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_row_has_the_same_bits_in_tiles_of_every_shape(cell: str, dtype: Any) -> None:
+    kernels.set_threads(1)
+    for H in UNITS:
+        case = make(cell, 2, max(ROWS), 19, H, dtype)
+        alone = [step(cell, case, slice(r, r + 1)) for r in range(max(ROWS))]
+        y, dx, *dstate = (np.concatenate(parts, axis=-2) for parts in zip(*alone, strict=True))
+        for n in ROWS:
+            found = step(cell, case, slice(0, n))
+            for name, a, b in zip(("y", "dx", "dh0", "dc0"), found, (y, dx, *dstate), strict=False):
+                assert np.array_equal(a, b[..., :n, :]), (name, H, n)
