@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from backtime import kernels
+import backtime.kernels as kernels
 from backtime.errors import UsageError
 from backtime.runtime.predictor import GroupPredictor, JsonPredictor, Predictor, Prepared, Row
 from backtime.serve.files import check_name, sent_file
