@@ -117,18 +117,15 @@ READ = """() => {
   globalThis.heard = [];
   new MutationObserver(changes => {
     for (const own of new Set(changes.map(change => change.target))) {
-      const element = own.nodeType === 1 ? own : own.parentElement;
-      const live = element?.closest('[aria-live=polite], [role=status]');
+      const at = own.nodeType === 1 ? own : own.parentElement;
+      const live = at?.closest('[aria-live=polite], [role=status]');
       if (live) heard.push([live.id, live.textContent]);
     }
   }).observe(document.body, { subtree: true, childList: true, characterData: true });
 }"""
 CONTRASTS = """() => {
   const numbers = text => text.match(/[\\d.]+/g).map(Number);
-  const over = (top, below) => {
-    const a = top[3] ?? 1;
-    return [0, 1, 2].map(n => top[n] * a + below[n] * (1 - a));
-  };
+  const over = (top, below, a = top[3] ?? 1) => [0, 1, 2].map(n => top[n] * a + below[n] * (1 - a));
   const ground = own => {
     const chain = [];
     for (let e = own; e; e = e.parentElement) chain.push(numbers(getComputedStyle(e).backgroundColor));
@@ -139,7 +136,8 @@ CONTRASTS = """() => {
   const found = [];
   for (const own of document.querySelectorAll('body *')) {
     const words = [...own.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!(words || own.matches('input, textarea, select')) || own.disabled || !own.offsetParent) continue;
+    const typed = own.matches('input:not([type=range]), textarea, select');
+    if (!(words || typed) || own.disabled || !own.offsetParent) continue;
     const below = ground(own), ink = over(numbers(getComputedStyle(own).color), below);
     const [a, b] = [light(ink), light(below)];
     found.push([own.id || own.className || own.tagName, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from safetensors import safe_open
@@ -17,6 +18,7 @@ from backtime import tasks
 from backtime.cli.main import main
 from backtime.errors import UsageError
 from backtime.models.file import read_model
+from serving import running
 from shell import backtime
 
 PAGE = Path(__file__).parents[1] / "docs" / "adding-a-task.md"
@@ -82,6 +84,20 @@ def test_a_task_of_ones_own_from_training_to_use(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"7\n")))
     backtime("predict", run, "--format", "csv")
     assert capsys.readouterr().out == "digits,total\n7,7\n"
+
+
+def test_a_task_of_ones_own_is_served(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What its predictor says of JSON is enough: nothing in ``serve`` names it."""
+    backtime("train", digits, "--task", "total", "--max-steps", 2, "--out", "run", *SMALL)
+    with running([Path("run")]) as server:
+        address = f"{server.url}/v1/models/run"
+        assert httpx.get(address).json()["records"] == "texts of digits"
+        found = httpx.post(f"{address}/predict", json={"records": ["7", "12"]}).json()
+        predictor: Any = tasks.load("run")
+        assert found["rows"] == list(predictor.predict(predictor.from_json(["7", "12"])))
+        refused = httpx.post(f"{address}/predict", json={"records": ["7", "x"]})
+        assert refused.status_code == 400
+        assert refused.json() == {"error": "record 2 is 'x'; expected digits, like 31415"}
 
 
 def test_the_best_model_is_that_of_the_main_metric(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:

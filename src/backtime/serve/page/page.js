@@ -16,8 +16,11 @@ const complain = (text) => { $("problem").textContent = text; };
 // What has been written since the last time, up to the end of its last word; at the end all of it.
 function speak(all) {
   const end = all ? unspoken.length : unspoken.search(/\s\S*$/) + 1;
-  if (end && unspoken.slice(0, end).trim()) $("spoken").textContent = unspoken.slice(0, end).trim();
+  const words = unspoken.slice(0, end).trim();
   unspoken = unspoken.slice(end);
+  if (!words) return;
+  $("spoken").textContent = words;
+  setTimeout(() => { if ($("spoken").textContent === words) $("spoken").textContent = ""; }, 2000);  // it stands in the text
 }
 
 async function ask(address, options = {}) {
@@ -214,6 +217,7 @@ function showNext(next) {
     name.textContent = visible(symbol);
     const cell = document.createElement("td"), bar = document.createElement("span"), share = document.createElement("td");
     bar.className = "bar";
+    cell.ariaHidden = "true";
     bar.style.width = `${p * 100}%`;
     cell.append(bar);
     share.textContent = `${(p * 100).toFixed(1)} %`;
@@ -297,6 +301,7 @@ function result(row) {
       const bar = document.createElement("span"), share = document.createElement("td");
       name.textContent = label;
       bar.className = "bar";
+      cell.ariaHidden = "true";
       bar.style.width = `${p * 100}%`;
       cell.append(bar);
       share.textContent = `${(p * 100).toFixed(1)} %`;
