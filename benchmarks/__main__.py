@@ -5,6 +5,7 @@ import sys
 
 ALL = (
     "own_loop",
+    "two_processes",
     "peak",
     "engine_grid",
     "streaming",
