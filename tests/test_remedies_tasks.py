@@ -120,7 +120,7 @@ def numbers(task: str, own: Any, network: Any) -> tuple[Any, Any]:
         return own.logs(features), scores[:, 0].log_softmax(1)
     frames = (random.random((5, own.config.keys)) < 0.1).astype(np.float32)
     rows = torch.from_numpy(np.concatenate([np.zeros_like(frames[:1]), frames]))
-    return own._read(frames), network(rows, torch.ones(6, dtype=torch.int64))
+    return own._read([frames])[0], network(rows, torch.ones(6, dtype=torch.int64))
 
 
 def _first_symbol(network: Any, source: tuple[torch.Tensor, ...]) -> torch.Tensor:
