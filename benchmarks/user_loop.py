@@ -6,6 +6,7 @@ torch.set_num_threads.
 
 import argparse
 import json
+import resource
 import statistics
 import time
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ class Network(nn.Module):
 
 
 def run(point: Point, library: str, seconds: float) -> dict[str, Any]:
-    """Losses of the first steps; milliseconds of the later ones; how many processors they used."""
+    """Losses of the first steps; of the later ones milliseconds, processors used, new pages a step."""
     torch.manual_seed(0)
     network = Network(point, library)
     model = torch.compile(network) if library == "compiled" else network
@@ -79,15 +80,21 @@ def run(point: Point, library: str, seconds: float) -> dict[str, Any]:
         return loss.item()
 
     losses = [step() for _ in range(COMPARED)]
-    times, cpu, start = [], time.process_time(), time.perf_counter()
+    times, cpu, faults, start = [], time.process_time(), _faults(), time.perf_counter()
     while (now := time.perf_counter()) - start < seconds or len(times) < 3:
         step()
         times.append(time.perf_counter() - now)
     used = (time.process_time() - cpu) / (time.perf_counter() - start)
+    pages = (_faults() - faults) / len(times)
     times = [1e3 * spent for spent in sorted(times)]
     slow = times[-max(1, len(times) // 100)]
     found = {"ms": statistics.median(times), "mean": statistics.fmean(times), "slow": slow}
-    return {"losses": losses, "processors": used, **found}
+    return {"losses": losses, "processors": used, "pages": round(pages, 1), **found}
+
+
+def _faults() -> int:
+    """Pages of memory that this process has taken from the system so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ INSIGHT_FLOORS = [
     {"measures", "unfolded", "layers"},
     {"derivation", "steps", "units", "verdict"},
     {"drawing", "dynamics", "decisions", "reports"},
-    {"gradient", "extra"},
+    {"gradient", "units_report"},
     {"language"},
     {"__init__"},
 ]

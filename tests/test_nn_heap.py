@@ -1,4 +1,4 @@
-"""What a step of a training loop frees is there for the next one: no page is given back and taken anew."""
+"""The C library keeps what a step of a training loop frees for the next one."""
 
 import os
 import platform
@@ -26,25 +26,6 @@ before = libc.mallinfo2().hblks
 libc.malloc(30 << 20)
 print(libc.mallinfo2().hblks - before)
 """
-STEPS = """
-import resource
-import torch
-{imported}
-embedding, head = torch.nn.Embedding(5000, 100), torch.nn.Linear(100, 5000)
-layer = library.LSTM(100, 100)
-parameters = [*embedding.parameters(), *layer.parameters(), *head.parameters()]
-adam = torch.optim.Adam(parameters, lr=1e-3)
-tokens = torch.randint(5000, (20, 20))
-faults = []
-for _ in range(12):
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    adam.zero_grad()
-    logits = head(layer(embedding(tokens))[0])
-    torch.nn.functional.cross_entropy(logits.view(-1, 5000), tokens.view(-1)).backward()
-    adam.step()
-    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start)
-print(sorted(faults[4:])[4])
-"""
 
 
 def number(program: str, imported: str, **environment: Any) -> int:
@@ -67,10 +48,3 @@ def test_blocks_of_a_step_come_from_the_heap() -> None:
 
 def test_limits_of_the_user_stay() -> None:
     assert number(MAPPED, "import backtime.nn", MALLOC_TRIM_THRESHOLD_="50000") == 1
-
-
-@pytest.mark.slow
-def test_a_step_takes_no_new_pages() -> None:
-    assert (
-        number(STEPS, "from backtime import nn as library") < 1000
-    )  # the middle one of eight; mostly 1,500 to 2,000 without it

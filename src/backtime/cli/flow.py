@@ -14,7 +14,7 @@ from backtime.models.file import task_of
 from backtime.training.run_folder import config_of_run
 
 if TYPE_CHECKING:
-    from backtime.insight.extra import Extra
+    from backtime.insight.units_report import Extra
 
 EXAMPLES = """\
 examples:
@@ -124,8 +124,8 @@ def _name(reports: list[Any], paths: list[Path]) -> None:
 
 def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A language model on pieces of a text: every symbol has a loss."""
-    from backtime.insight.extra import of_text
     from backtime.insight.language import reading as language
+    from backtime.insight.units_report import of_text
 
     run_of = config_of_run(path)
     data = args.text or args.data or (Path(run_of["data"]) if run_of.get("data") else None)
@@ -143,9 +143,9 @@ def _look_at_text(path: Path, args: argparse.Namespace, folder: Path) -> tuple[A
 
 def _look_at_batch(path: Path, args: argparse.Namespace, folder: Path) -> tuple[Any, Extra | None]:
     """A model of any other task on a batch of its data, with the loss of its training."""
-    from backtime.insight.extra import of_questions
     from backtime.insight.gradient.flows import flow_of
     from backtime.insight.reports.report import report
+    from backtime.insight.units_report import of_questions
     from backtime.tasks import looking
 
     own = looking.subject(path, args.text or args.data, args.batch_size or EXAMPLES_AT_ONCE)
