@@ -36,6 +36,7 @@ def page(server: Running, browser: Any, request: pytest.FixtureRequest) -> Itera
     own.on("pageerror", lambda error: problems.append(str(error)))
     own.on("request", lambda asked: None if server.url in asked.url else problems.append(asked.url))
     own.goto(server.url)
+    own.locator("#writing").wait_for()  # the models are known: until then there is little to use
     yield own
     own.close()
     assert problems == []
