@@ -1,7 +1,7 @@
 """A training loop as people write it, with the layer of one library: what `own_loop` runs in a process.
 
-Embedding, layer, dropout, linear, cross-entropy, clipping, Adam. Nothing is set but, where asked for,
-torch.set_num_threads.
+Embedding, layer, dropout, linear, cross-entropy, clipping, Adam; or the layer's two passes alone. Nothing is
+set but, where asked for, torch.set_num_threads.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import resource
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -58,9 +59,24 @@ class Network(nn.Module):
         return pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0]
 
 
-def run(point: Point, library: str, seconds: float) -> dict[str, Any]:
-    """Losses of the first steps; of the later ones milliseconds, processors used, new pages a step."""
-    torch.manual_seed(0)
+def layer_step(point: Point, library: str) -> Callable[[], float]:
+    """A step of the layer alone: forward, and backward to its input and weights."""
+    layer = Network(point, library).layer
+    x = torch.randn(point.T, point.B, point.H, requires_grad=True)
+    gradient = torch.randn(point.T, point.B, layer.hidden_size)
+
+    def step() -> float:
+        layer.zero_grad()
+        x.grad = None
+        y = layer(x)[0]
+        y.backward(gradient)
+        return float(y.detach()[-1, 0, 0])
+
+    return step
+
+
+def loop_step(point: Point, library: str) -> Callable[[], float]:
+    """A step of the whole loop: returns its loss."""
     network = Network(point, library)
     model = torch.compile(network) if library == "compiled" else network
     adam = torch.optim.Adam(network.parameters(), lr=1e-3)
@@ -79,6 +95,11 @@ def run(point: Point, library: str, seconds: float) -> dict[str, Any]:
         adam.step()
         return loss.item()
 
+    return step
+
+
+def run(step: Callable[[], float], seconds: float) -> dict[str, Any]:
+    """Losses of the first steps; of the later ones milliseconds, processors used, new pages a step."""
     losses = [step() for _ in range(COMPARED)]
     times, cpu, faults, start = [], time.process_time(), _faults(), time.perf_counter()
     while (now := time.perf_counter()) - start < seconds or len(times) < 3:
@@ -103,12 +124,15 @@ def main() -> None:
     options.add_argument("point", nargs="+", metavar="CELL B T H LAYERS V [KIND]")
     options.add_argument("--seconds", type=float, default=2.0)
     options.add_argument("--set-threads", type=int, help="torch.set_num_threads; backtime is told nothing")
+    options.add_argument("--layer-alone", action="store_true", help="its two passes, no other operation")
     args = options.parse_args()
     if args.set_threads:
         torch.set_num_threads(args.set_threads)
     cell, *numbers = args.point[:6]
     point = Point(cell, *map(int, numbers), *args.point[6:])
-    print(json.dumps(run(point, args.library, args.seconds)))
+    torch.manual_seed(0)
+    make = layer_step if args.layer_alone else loop_step
+    print(json.dumps(run(make(point, args.library), args.seconds)))
 
 
 if __name__ == "__main__":

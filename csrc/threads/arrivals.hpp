@@ -1,13 +1,11 @@
-// Whether a call's helpers came promptly of late.
+// Whether a call runs on the team, or the caller alone.
 //
 // On a machine that is busy with other programs a thread may have no processor for milliseconds, in the middle of a region
 // too, and the caller waits for it in vain: alone it would have been done. The number of threads changes no bit of any
-// result, so the choice is made call by call: after one such region plans avoid barriers (team_steady), and after a second
-// in short order the caller works alone for a while.
+// result, so the choice is made call by call: after one such region plans avoid barriers (team_steady). When the caller then
+// works alone depends on the team.
 #pragma once
-#include <algorithm>
-
-#include "waiting.hpp"
+#include "pace.hpp"
 
 namespace backtime {
 
@@ -16,30 +14,54 @@ struct Turn {  // how a region went
   bool stalled;                      // whether a member waited long for another in its middle
 };
 
+enum class TeamKind { own, pytorch };
+
 class Arrivals {
  public:
-  bool prompt() const { return Clock::now() >= trusted_again_; }
+  bool prompt() const { return regions_alone_ >= least_alone_ && Clock::now() >= trusted_again_; }
   bool steady() const { return doubt_.load(std::memory_order_relaxed) == 0; }
 
-  void note(const Turn& turn) {
+  void note(TeamKind kind, const RegionKey& region, const Turn& turn) {
     const bool late = turn.waiting > kLate + 2 * turn.working;  // shares of work may be as uneven as 1 to 2
-    const int doubt = doubt_.load(std::memory_order_relaxed);
-    if (late && doubt > 0) {
-      trusted_again_ = Clock::now() + pause_;
-      pause_ = std::min(2 * pause_, kLongestPause);
-    }
-    doubt_ = late || turn.stalled ? kDoubt : std::max(doubt - 1, 0);
-    if (doubt_ == 0) pause_ = kFirstPause;
+    const bool again = late && !steady();
+    doubt_ = late || turn.stalled ? kDoubt : std::max(doubt_.load(std::memory_order_relaxed) - 1, 0);
+    paces_.note_team(region, turn.waiting + turn.working);
+    if (steady()) next_pause_ = kFirstPause;
+    else if (kind == TeamKind::own) take_the_faster(Clock::now());
+    else if (again) pause(Clock::now(), 0);
+  }
+
+  void note_alone(const RegionKey& region, Clock::duration time) {
+    paces_.note_alone(region, time);
+    regions_alone_++;
   }
 
  private:
-  using Duration = std::chrono::microseconds;
+  // The own team's threads serve no one else, so the caller tries for a while to work alone, and what both took for the same
+  // regions decides. PyTorch's threads, left alone, fall asleep, and PyTorch's operations after this one wait for them.
+  void take_the_faster(Clock::time_point now) {
+    const Verdict verdict = paces_.verdict();
+    const bool trial = now > try_again_;
+    if (trial || verdict == Verdict::team) next_pause_ = kFirstPause;
+    if (trial || verdict == Verdict::alone) pause(now, kTrial);
+  }
+
+  void pause(Clock::time_point now, int least) {
+    trusted_again_ = now + next_pause_, regions_alone_ = 0, least_alone_ = least;
+    try_again_ = trusted_again_ + kBetweenTrials;
+    next_pause_ = std::min(2 * next_pause_, kLongestPause);
+    paces_.forget();
+  }
+
   // A thread that sleeps comes within 0.1 ms; one that has lost its processor comes after its turn of the scheduler, 3 ms and more.
-  static constexpr Duration kLate{400}, kFirstPause{20'000}, kLongestPause{1'000'000};
+  static constexpr Duration kLate{400}, kFirstPause{20'000}, kLongestPause{1'000'000}, kBetweenTrials{2'000'000};
   static constexpr int kDoubt = 16;  // regions without a fault that make up for one
+  static constexpr int kTrial = 4;   // regions alone, at least: a step of a training loop has some
+  Paces paces_;
   std::atomic<int> doubt_{0};
-  Duration pause_ = kFirstPause;
-  Clock::time_point trusted_again_{};
+  int regions_alone_ = 0, least_alone_ = 0;
+  Duration next_pause_ = kFirstPause;
+  Clock::time_point trusted_again_{}, try_again_{};
 };
 
 }  // namespace backtime

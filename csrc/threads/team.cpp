@@ -61,10 +61,17 @@ const OpenMp* chosen_openmp(int threads) {
   return openmp && threads <= openmp->threads() && openmp->threads() <= processors() ? openmp : nullptr;
 }
 
-Turn run_team(int threads, double flops, RegionFunction function, void* context) {
-  if (const OpenMp* openmp = chosen_openmp(threads)) return run_openmp(*openmp, threads, flops, function, context);
+void run_team(int threads, const RegionKey& region, void* context) {
+  const auto [function, flops] = region;
+  if (const OpenMp* openmp = chosen_openmp(threads))
+    return arrivals.note(TeamKind::pytorch, region, run_openmp(*openmp, threads, flops, function, context));
   if (!workers) workers = new Workers;
-  return workers->run(threads, flops, function, context);
+  arrivals.note(TeamKind::own, region, workers->run(threads, flops, function, context));
+}
+
+void run_alone(RegionFunction function, void* context) {
+  Barrier alone;
+  function(context, Member{0, 1, &alone});
 }
 
 }  // namespace
@@ -89,14 +96,16 @@ const char* team_name() { return chosen_openmp(2) ? "pytorch" : "own"; }
 void run_region(int threads, double flops, RegionFunction function, void* context) {
   static const int once = (pthread_atfork(nullptr, nullptr, forget_after_fork), std::atexit(end_with_process));
   (void)once;
-  if (threads > 1) {
-    const OpenMp* openmp = pytorch();
-    std::unique_lock<std::mutex> lock(*team_lock, std::try_to_lock);
-    if (lock.owns_lock() && !(openmp && openmp->in_parallel()) && (arrivals.prompt() || choice() != Choice::automatic))
-      return arrivals.note(run_team(std::min(threads, kMostMembers), flops, function, context));
-  }
-  Barrier alone;
-  function(context, Member{0, 1, &alone});
+  if (threads <= 1) return run_alone(function, context);
+  const OpenMp* openmp = pytorch();
+  std::unique_lock<std::mutex> lock(*team_lock, std::try_to_lock);
+  if (!lock.owns_lock() || (openmp && openmp->in_parallel())) return run_alone(function, context);
+  const RegionKey region{function, flops};
+  if (arrivals.prompt() || choice() != Choice::automatic)
+    return run_team(std::min(threads, kMostMembers), region, context);
+  const auto start = Clock::now();
+  run_alone(function, context);
+  arrivals.note_alone(region, Clock::now() - start);
 }
 
 }  // namespace backtime

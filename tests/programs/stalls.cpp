@@ -8,11 +8,12 @@
 #include "threads/waiting.hpp"
 
 using namespace backtime;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 namespace {
 
-void work(milliseconds time) {
+void work(microseconds time) {
   const auto end = Clock::now() + time;
   while (Clock::now() < end) pause_processor();
 }
@@ -22,14 +23,17 @@ struct Region {
   std::atomic<int> members{0};
 };
 
-int members(Region& region) {  // how many took part
+// How many took part. What takes much longer than planted was disturbed by another program.
+int members(Region& region) {
+  const auto begin = Clock::now();
   parallel(2, 1e9, [&](const Member& me) {
     if (me.id == 0) region.members = me.count;
     if (me.id == 1) std::this_thread::sleep_for(region.middle);
     me.wait();
-    work(milliseconds(1));
+    work(microseconds(2000 / me.count));  // alone it takes twice as long
     if (me.id == 1) std::this_thread::sleep_for(region.end);
   });
+  if (Clock::now() - begin > region.middle + region.end + milliseconds(5)) std::puts("busy 1"), std::exit(0);
   return region.members;
 }
 
@@ -47,7 +51,6 @@ void plant(milliseconds middle, milliseconds end) {  // in a region that had two
 }
 
 void stall_at_barrier() { plant(milliseconds(20), milliseconds(0)); }
-void come_late_at_end() { plant(milliseconds(0), milliseconds(20)); }
 
 double alone_ms() {  // how long regions run with the caller alone from now on
   const auto begin = Clock::now();
@@ -63,6 +66,13 @@ int until_steady() {  // how many regions it takes; where other programs keep it
   return regions;
 }
 
+int late_until_alone() {  // how many regions with a late member it takes until the caller works alone
+  Region region{milliseconds(0), milliseconds(20)};
+  for (int count = 0; count < 1000; count++)
+    if (members(region) == 1) return count;
+  return 1000;
+}
+
 }  // namespace
 
 int main() {
@@ -70,13 +80,13 @@ int main() {
   until_steady();
   stall_at_barrier();
   std::printf("steady_after_stall %d\n", team_steady());
+  std::printf("members_after_stall %d\n", quiet());
+  std::printf("trial_ms %.1f\n", alone_ms());
   std::printf("regions_until_steady %d\n", until_steady());
+  std::printf("members_when_quiet %d\n", quiet());
 
-  come_late_at_end();
-  std::printf("steady_after_one_late %d\n", team_steady());
-  come_late_at_end();
-  std::printf("members_after_two_late %d\n", quiet());
-  std::printf("first_pause_ms %.1f\n", alone_ms());
-  come_late_at_end();
+  std::printf("late_until_alone %d\n", late_until_alone());
   std::printf("second_pause_ms %.1f\n", alone_ms());
+  std::printf("late_until_alone_again %d\n", late_until_alone());
+  std::printf("third_pause_ms %.1f\n", alone_ms());
 }
