@@ -8,14 +8,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
-BUILD_FILES := pyproject.toml CMakeLists.txt constraints.txt $(wildcard csrc/*.* csrc/*/*)
+CSRC := $(wildcard csrc/*.* csrc/*/*)
+BUILD_FILES := pyproject.toml CMakeLists.txt constraints.txt $(CSRC)
 
 MINUTES ?= 3
 SANITIZE ?= address,undefined
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench docs wheel arm64 sanitize
+.PHONY: help setup demo test test-all format check bench docs wheel arm64 sanitize
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,9 +46,14 @@ test-all: $(READY) ## every test, the slow ones too, two at a time
 	OMP_NUM_THREADS=1 BACKTIME_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
 	$(BIN)/python -m pytest -m alone $(ARGS)
 
+format: $(READY) ## format Python and C++ sources
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/clang-format -i $(CSRC)
+
 check: $(READY) ## lint, format, types
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/clang-format --dry-run -Werror $(CSRC)
 	$(BIN)/mypy
 
 # The peers, only for those who measure: a later change of the engine does not ask for them again.

@@ -26,9 +26,21 @@ template <class T, class Cell> class Backward {
         into(scattered() ? R * s.P : 0), dz(in_place() ? 0 : nb * R * S * L), dcell(Cell::has_cell ? nb * steps.B * L : 0),
         direct(Cell::has_direct || c.options.keeps_h ? np * steps.B * L : 0), dq(c.weights.Wy ? np * R * L : 0),
         dh(c.weights.gx ? nb * steps.B * L : 0), dzx(c.weights.gx ? nb * R * G * L : 0), dzh(dzx.size()),
-        dnc(c.weights.gc ? nb * R * L : 0),
-        pass{c, s, c.options, Wh.data(), Wy.data(), Wn.data(), p.data(), into.data(), dz ? dz.data() : c.kept.gates, dcell.data(), direct.data(),
-             dq.data(), dh.data(), dzx.data(), dzh.data()},
+        dnc(c.weights.gc ? nb * R * L : 0), pass{c,
+                                                 s,
+                                                 c.options,
+                                                 Wh.data(),
+                                                 Wy.data(),
+                                                 Wn.data(),
+                                                 p.data(),
+                                                 into.data(),
+                                                 dz ? dz.data() : c.kept.gates,
+                                                 dcell.data(),
+                                                 direct.data(),
+                                                 dq.data(),
+                                                 dh.data(),
+                                                 dzx.data(),
+                                                 dzh.data()},
         gradients(pass, Wx.data(), dnc.data()) {}
   int threads() const { return plan.threads; }
   double flops() const { return 4.0 * R * G * s.H * (s.P + (call.x ? s.I : 0)); }
@@ -55,8 +67,7 @@ template <class T, class Cell> class Backward {
       for (long i = 0; i < s.P; i++) call.dh0[r * s.P + i] = call.dhn ? call.dhn[r * s.P + i] : T(0);
     if constexpr (Cell::has_cell)
       for (long b = 0; b < nb; b++)
-        for (long r = 0; r < steps.B; r++)
-          store_n(call.dc0 + r * s.H + b * L, load(pass.carried(dcell.data(), r, b)), lanes_in<T>(b, s.H));
+        for (long r = 0; r < steps.B; r++) store_n(call.dc0 + r * s.H + b * L, load(pass.carried(dcell.data(), r, b)), lanes_in<T>(b, s.H));
   }
 
  private:

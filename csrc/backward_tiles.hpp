@@ -39,7 +39,7 @@ template <class T, class Cell> struct BackwardPass {
   }
 
   // The product that reaches h of rows whose next step begins with row `next`, through mask and cut.
-  template <int M, int P> BT_INLINE void product(Tile<T, M, P, 1>& tile, long row, long next, long block) const {
+  template <int M, int J> BT_INLINE void product(Tile<T, M, J, 1>& tile, long row, long next, long block) const {
     const long R = s.rows(), at = next + row;
     if constexpr (Cell::two_products) multiply_gates<Straight, 2, S>(tile, dz, R, at, s.H, Wh, block);
     else if constexpr (S == G) multiply_gates<Straight, G, G>(tile, dzh ? dzh : dz, R, at, s.H, Wh, block);
@@ -47,7 +47,7 @@ template <class T, class Cell> struct BackwardPass {
     else multiply_gates<typename Cell::HSlot, G, S>(tile, dz, R, at, s.H, Wh, block);
     if (o.h_mask || o.cut)
       for (int m = 0; m < M; m++)
-        for (int p = 0; p < P; p++) tile.z[m][p][0] = masked_noinline(tile.z[m][p][0], row + m, at + m, block + p);
+        for (int j = 0; j < J; j++) tile.z[m][j][0] = masked_noinline(tile.z[m][j][0], row + m, at + m, block + j);
   }
   BT_NOINLINE Vec<T> masked_noinline(Vec<T> dh, long row, long at, long block) const { return masked(o, dh, row, at, block, s.P); }
 
@@ -67,9 +67,7 @@ template <class T, class Cell> struct BackwardPass {
     for (int i = 0; i < S; i++) store(dz + (slot * S + i) * L, z[i]);
     hand_back(span, dc + past, bypass, row, block);
   }
-  BT_NOINLINE void finish_noinline(const Span<T>& span, Vec<T> dh, long row, long block) const {
-    finish(span, dh, Vec<T>{}, row, block);
-  }
+  BT_NOINLINE void finish_noinline(const Span<T>& span, Vec<T> dh, long row, long block) const { finish(span, dh, Vec<T>{}, row, block); }
   CellOptions<T> cell_options(long block) const { return {o.activation, o.coupled, p ? p + block * 3 * L : nullptr}; }
 
   BT_NOINLINE Vec<T> kept_c(Vec<T> dc, long at, long block) const { return dc * share_kept(o.keep_c, o.keep_c_rows, at, block, s.H); }
@@ -94,23 +92,23 @@ template <class T, class Cell> struct HiddenTiles {
   const BackwardPass<T, Cell>& pass;
   const Span<T> span;
 
-  template <int M, int P> void tile(long row, long block) {
-    fetch<M, P>(row, block);
-    Tile<T, M, P, 1> dh;  // the product is summed from zero: dy is often much larger than its terms
+  template <int M, int J> void tile(long row, long block) {
+    fetch<M, J>(row, block);
+    Tile<T, M, J, 1> dh;  // the product is summed from zero: dy is often much larger than its terms
     dh.clear();
     if (span.next >= 0) pass.product(dh, row, span.next, block);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) arrived(dh.z[m][p][0] + past_product(row + m, block + p), row + m, block + p);
+      for (int j = 0; j < J; j++) arrived(dh.z[m][j][0] + past_product(row + m, block + j), row + m, block + j);
   }
 
  private:
   // What the cell's arithmetic will read, into the first cache while the product is made.
-  template <int M, int P> BT_INLINE void fetch(long row, long block) const {
+  template <int M, int J> BT_INLINE void fetch(long row, long block) const {
     constexpr int S = Cell::S;
     const auto& call = pass.call;
     const long R = pass.s.rows();
-    for (int p = 0; p < P; p++) {
-      const T* gates = call.kept.gates + ((block + p) * R + span.at + row) * S * L;
+    for (int j = 0; j < J; j++) {
+      const T* gates = call.kept.gates + ((block + j) * R + span.at + row) * S * L;
       for (int i = 0; i < M * S * L; i += 64 / sizeof(T)) __builtin_prefetch(gates + i);
     }
     if (call.dy)
@@ -156,15 +154,15 @@ template <class T, class Cell> struct StartTiles {
   static constexpr int L = LANES<T>;
   const BackwardPass<T, Cell>& pass;
   const long next;
-  template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dh;
+  template <int M, int J> void tile(long row, long block) {
+    Tile<T, M, J, 1> dh;
     dh.clear();
     pass.product(dh, row, next, block);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        Vec<T> sum = dh.z[m][p][0];
-        if (pass.direct) sum += load(pass.carried(pass.direct, row + m, block + p));
-        store_n(pass.call.dh0 + (row + m) * pass.s.P + (block + p) * L, sum, lanes_in<T>(block + p, pass.s.P));
+      for (int j = 0; j < J; j++) {
+        Vec<T> sum = dh.z[m][j][0];
+        if (pass.direct) sum += load(pass.carried(pass.direct, row + m, block + j));
+        store_n(pass.call.dh0 + (row + m) * pass.s.P + (block + j) * L, sum, lanes_in<T>(block + j, pass.s.P));
       }
   }
 };
@@ -174,14 +172,14 @@ template <class T, class Cell> struct InnerTiles {
   static constexpr int L = LANES<T>;
   const BackwardPass<T, Cell>& pass;
   const Span<T> span;
-  template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dh;
+  template <int M, int J> void tile(long row, long block) {
+    Tile<T, M, J, 1> dh;
     dh.clear();
     multiply_gates<Straight, 1, 1>(dh, pass.dq, pass.s.rows(), span.at + row, pass.s.P, pass.Wy, block);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
-        if (pass.dh) store(pass.carried(pass.dh, row + m, block + p), dh.z[m][p][0]);
-        else pass.finish_noinline(span, dh.z[m][p][0], row + m, block + p);
+      for (int j = 0; j < J; j++)
+        if (pass.dh) store(pass.carried(pass.dh, row + m, block + j), dh.z[m][j][0]);
+        else pass.finish_noinline(span, dh.z[m][j][0], row + m, block + j);
   }
 };
 

@@ -36,8 +36,7 @@ template <class T> void define(nb::module_& m, const char* saved, const char* st
   nb::class_<Saved<T>>(m, saved).def_prop_ro("state_shapes", &Saved<T>::state_shapes);
   m.def("forward", forward<T>, "cell"_a, "shape"_a, "batch_sizes"_a.none(), "x"_a.none(), "tokens"_a.none(), "directions"_a,
         "y"_a.noconvert(), "save"_a);
-  m.def("backward", backward<T>, "x"_a.none(), "tokens"_a.none(), "y"_a.noconvert(), "dy"_a.none(), "directions"_a,
-        "last_use"_a = false);
+  m.def("backward", backward<T>, "x"_a.none(), "tokens"_a.none(), "y"_a.noconvert(), "dy"_a.none(), "directions"_a, "last_use"_a = false);
   m.def("softmax_cross_entropy", softmax_cross_entropy<T>, "h"_a, "Wy"_a, "by"_a, "targets"_a, "row_weights"_a.none(),
         "losses"_a.noconvert(), "dh"_a.none().noconvert(), "dWy"_a.none().noconvert(), "dby"_a.none().noconvert());
   m.def("elementwise", elementwise<T>, "function"_a, "x"_a, "y"_a.noconvert());
@@ -64,8 +63,9 @@ NB_MODULE(_engine, m) {
   define<double>(m, "Saved64", "Stack64", "Stream64", "empty64");
   define_network(m);
   m.def("isa", [] { return std::string(isa_name()); });
-  m.def("fma_peak", [](int milliseconds) { return kernels<float>().fma_peak(milliseconds); }, "milliseconds"_a,
-        nb::call_guard<nb::gil_scoped_release>(), "Flops a second of this thread in float32 multiply-adds on registers.");
+  m.def(
+      "fma_peak", [](int milliseconds) { return kernels<float>().fma_peak(milliseconds); }, "milliseconds"_a,
+      nb::call_guard<nb::gil_scoped_release>(), "Flops a second of this thread in float32 multiply-adds on registers.");
   m.def("get_threads", team_size);
   m.def("set_threads", set_team_size, "n"_a);
   m.def("quota", quota, "groups"_a, "root"_a, "Processors that a container's quota leaves, or 0: for the tests.");

@@ -23,8 +23,7 @@ template <class T, class Cell> class Forward {
  public:
   Forward(const ForwardCall<T>& c, int threads)
       : call(c), s(c.sizes), steps(s.steps), nb(blocks_of<T>(s.H)), R(s.rows()),
-        plan(plan_forward<T>(s, G, threads, c.tokens != nullptr, Cell::two_products || c.weights.gx)),
-        pass(c, plan.hoist) {
+        plan(plan_forward<T>(s, G, threads, c.tokens != nullptr, Cell::two_products || c.weights.gx)), pass(c, plan.hoist) {
     if (!c.panels) packed = Buffer<T>(pass.w.place(nullptr, s, c.weights)), pass.w.place(packed.data(), s, c.weights);
     const long held = pass.saved ? R : plan.hoist ? most_rows_in_chunk() : 0;  // rows of gates
     pass.gate_rows = held, pass.cell_rows = steps.B + (pass.saved ? R : 0);
@@ -80,8 +79,7 @@ template <class T, class Cell> class Forward {
     me.share(steps.B, 1, r0, r1);
     if constexpr (Cell::has_cell)
       for (long b = 0; b < nb; b++)
-        for (long r = r0; r < r1; r++)
-          store(pass.cells + (b * pass.cell_rows + r) * L, block_or_zero(call.c0 + r * s.H, b, s.H));
+        for (long r = r0; r < r1; r++) store(pass.cells + (b * pass.cell_rows + r) * L, block_or_zero(call.c0 + r * s.H, b, s.H));
     if (pass.into)
       for (long k = 0; k < steps.T; k++) {
         const long t = steps.time(k), at = steps.start(t), first = steps.going_on(k);

@@ -52,9 +52,7 @@ template <class T, class Cell> struct ForwardPass {
       if (!cut(span, row)) c = load(cell_row(span.c_from + row, block));
     const Vec<T> c_before = c;
     Cell::update(cell_options(block), z, c);
-    if constexpr (Cell::has_cell) {
-      store(cell_row(span.c_to + row, block), o.keeps_c ? keep_c(c, c_before, span.at + row, block) : c);
-    }
+    if constexpr (Cell::has_cell) { store(cell_row(span.c_to + row, block), o.keeps_c ? keep_c(c, c_before, span.at + row, block) : c); }
     return c;
   }
   BT_NOINLINE Vec<T> keep_c(Vec<T> c, Vec<T> c_before, long at, long block) const {

@@ -6,8 +6,8 @@
 namespace backtime::BT_ISA {
 
 // Adds the input product of rows [at, at + M) to a tile: of a block's vectors those from `first` to `past`.
-template <class Layout, int first, int past, class T, class Cell, int M, int P>
-BT_INLINE void add_input(const ForwardPass<T, Cell>& pass, Tile<T, M, P, Layout::sums>& tile, long at, long block) {
+template <class Layout, int first, int past, class T, class Cell, int M, int J>
+BT_INLINE void add_input(const ForwardPass<T, Cell>& pass, Tile<T, M, J, Layout::sums>& tile, long at, long block) {
   using Slot = typename Layout::XSlot;
   constexpr int L = LANES<T>, N = Layout::vectors;
   const ForwardCall<T>& call = pass.call;
@@ -15,8 +15,8 @@ BT_INLINE void add_input(const ForwardPass<T, Cell>& pass, Tile<T, M, P, Layout:
   const T* panel = pass.w.x + block * I * Cell::G * L;
   if (call.x) return multiply<Slot, N, first, past>(tile, call.x + at * I, I, panel, I * N * L, I);
   for (int m = 0; m < M; m++)  // one-hot: the column of the token
-    for (int p = 0; p < P; p++)
-      for (int v = first; v < past; v++) tile.z[m][p][Slot::of(v)] += load(panel + ((p * I + call.tokens[at + m]) * N + v) * L);
+    for (int j = 0; j < J; j++)
+      for (int v = first; v < past; v++) tile.z[m][j][Slot::of(v)] += load(panel + ((j * I + call.tokens[at + m]) * N + v) * L);
 }
 
 // For layer norm: the gates that Slot picks of one product's sums.
@@ -31,20 +31,20 @@ template <class T, class Cell, class Layout> struct InputTiles {
   static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S, N = Layout::sums;
   const ForwardPass<T, Cell>& pass;
   const long gate_first;
-  template <int M, int P> void tile(long at, long block) {
+  template <int M, int J> void tile(long at, long block) {
     const bool norm = pass.w.gx;
-    Tile<T, M, P, N> tile;
+    Tile<T, M, J, N> tile;
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
-        for (int i = 0; i < N; i++) tile.z[m][p][i] = norm ? Vec<T>{} : load(pass.w.bias + ((block + p) * S + i) * L);
-    constexpr int V = Layout::vectors, half = halves<V>(M, P) ? V / 2 : V;
+      for (int j = 0; j < J; j++)
+        for (int i = 0; i < N; i++) tile.z[m][j][i] = norm ? Vec<T>{} : load(pass.w.bias + ((block + j) * S + i) * L);
+    constexpr int V = Layout::vectors, half = halves<V>(M, J) ? V / 2 : V;
     add_input<Layout, 0, half>(pass, tile, at, block);
     if constexpr (half < V) add_input<Layout, half, V>(pass, tile, at, block);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        if (norm) put_gates<Layout, typename Cell::XSlot, G, S>(pass.norm.input(at + m - gate_first, block + p), tile.z[m][p]);
+      for (int j = 0; j < J; j++) {
+        if (norm) put_gates<Layout, typename Cell::XSlot, G, S>(pass.norm.input(at + m - gate_first, block + j), tile.z[m][j]);
         else
-          for (int i = 0; i < N; i++) store(pass.gate_row(at + m - gate_first, block + p) + i * L, tile.z[m][p][i]);
+          for (int i = 0; i < N; i++) store(pass.gate_row(at + m - gate_first, block + j) + i * L, tile.z[m][j][i]);
       }
   }
 };
@@ -55,26 +55,26 @@ template <class T, class Cell, class Layout> struct CellTiles {
   const ForwardPass<T, Cell>& pass;
   const Span<T> span;
 
-  template <int M, int P> void tile(long row, long block) {
+  template <int M, int J> void tile(long row, long block) {
     const bool norm = pass.w.gx;
-    Tile<T, M, P, N> tile;
+    Tile<T, M, J, N> tile;
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        const T* from = pass.hoisted ? pass.gate_row(span.gates + row + m, block + p) : pass.w.bias + (block + p) * S * L;
-        for (int i = 0; i < N; i++) tile.z[m][p][i] = norm ? Vec<T>{} : load(from + i * L);
+      for (int j = 0; j < J; j++) {
+        const T* from = pass.hoisted ? pass.gate_row(span.gates + row + m, block + j) : pass.w.bias + (block + j) * S * L;
+        for (int i = 0; i < N; i++) tile.z[m][j][i] = norm ? Vec<T>{} : load(from + i * L);
       }
-    constexpr int V = Layout::vectors, half = halves<V>(M, P) ? V / 2 : V;
+    constexpr int V = Layout::vectors, half = halves<V>(M, J) ? V / 2 : V;
     add_products<0, half>(tile, row, block);
     if constexpr (half < V) add_products<half, V>(tile, row, block);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        if (norm) put_gates<Layout, typename Cell::HSlot, G, S>(pass.norm.hidden(span.inner + row + m, block + p), tile.z[m][p]);
-        else finish(tile.z[m][p], row + m, block + p);
+      for (int j = 0; j < J; j++) {
+        if (norm) put_gates<Layout, typename Cell::HSlot, G, S>(pass.norm.hidden(span.inner + row + m, block + j), tile.z[m][j]);
+        else finish(tile.z[m][j], row + m, block + j);
       }
   }
 
  private:
-  template <int first, int past, int M, int P> BT_INLINE void add_products(Tile<T, M, P, N>& tile, long row, long block) {
+  template <int first, int past, int M, int J> BT_INLINE void add_products(Tile<T, M, J, N>& tile, long row, long block) {
     constexpr int V = Layout::vectors;
     const Sizes& s = pass.s;
     if (!pass.hoisted) add_input<Layout, first, past>(pass, tile, span.at + row, block);
@@ -114,15 +114,15 @@ template <class T, class Cell> struct OutputTiles {
   const ForwardPass<T, Cell>& pass;
   const Span<T> span;
   const LinearPanels<T> panels;
-  template <int M, int P> void tile(long row, long block) {
+  template <int M, int J> void tile(long row, long block) {
     const long H = pass.s.H;
-    Tile<T, M, P, 1> q;  // from zero, the bias last: it is often larger than the sum, which would lose digits to it
+    Tile<T, M, J, 1> q;  // from zero, the bias last: it is often larger than the sum, which would lose digits to it
     q.clear();
     multiply<Straight, 1>(q, pass.inner + (span.inner + row) * H, H, panels.w + block * H * L, H * L, H);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        const Vec<T> sum = q.z[m][p][0] + load(panels.bias + (block + p) * L);
-        pass.write_output(span, activate<T>(pass.o.output, sum), row + m, block + p);
+      for (int j = 0; j < J; j++) {
+        const Vec<T> sum = q.z[m][j][0] + load(panels.bias + (block + j) * L);
+        pass.write_output(span, activate<T>(pass.o.output, sum), row + m, block + j);
       }
   }
 };

@@ -21,8 +21,7 @@ template <class T, class Cell> class Gradients {
  public:
   Gradients(const BackwardPass<T, Cell>& pass, const T* Wx, const T* dnc)
       : pass(pass), call(pass.call), s(pass.s), R(s.rows()), nb(blocks_of<T>(s.H)), Wx(Wx), dnc(dnc), px(nb * s.I * G * L),
-        ph(nb * s.P * G * L), py(pass.dq ? blocks_of<T>(s.P) * s.H * L : 0),
-        columns((s.I + s.P + 2 * MAX_ACCUMULATORS) * ROW_CHUNK),
+        ph(nb * s.P * G * L), py(pass.dq ? blocks_of<T>(s.P) * s.H * L : 0), columns((s.I + s.P + 2 * MAX_ACCUMULATORS) * ROW_CHUNK),
         further(Cell::two_products || pass.dq ? 2 * (s.P + s.H + 2 * MAX_ACCUMULATORS) * ROW_CHUNK : 0) {}
 
   void run(const Member& me) {

@@ -29,21 +29,21 @@ template <class T> struct ResetUpdateTiles {  // r, z and r h
   static constexpr int L = LANES<T>;
   const ForwardPass<T, GruBefore<T>>& pass;
   const Span<T> span;
-  template <int M, int P> void tile(long row, long block) {
+  template <int M, int J> void tile(long row, long block) {
     const long H = pass.s.H;
-    Tile<T, M, P, 2> tile;
+    Tile<T, M, J, 2> tile;
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
-        for (int g = 0; g < 2; g++) tile.z[m][p][g] = load(pass.gate_row(span.gates + row + m, block + p) + g * L);
+      for (int j = 0; j < J; j++)
+        for (int g = 0; g < 2; g++) tile.z[m][j][g] = load(pass.gate_row(span.gates + row + m, block + j) + g * L);
     const T* h = span.into + row * span.into_ld;
     multiply<Straight, 2>(tile, h, span.into_ld, pass.w.h + block * H * 2 * L, H * 2 * L, H);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        const int lanes = lanes_in<T>(block + p, H);
-        const Vec<T> r = sigmoid<T>(tile.z[m][p][0]), into = load_n(h + m * span.into_ld + (block + p) * L, lanes);
-        T* gates = pass.gate_row(span.gates + row + m, block + p);
-        store(gates, r), store(gates + L, sigmoid<T>(tile.z[m][p][1]));
-        store_n(pass.inner + (span.inner + row + m) * H + (block + p) * L, r * into, lanes);
+      for (int j = 0; j < J; j++) {
+        const int lanes = lanes_in<T>(block + j, H);
+        const Vec<T> r = sigmoid<T>(tile.z[m][j][0]), into = load_n(h + m * span.into_ld + (block + j) * L, lanes);
+        T* gates = pass.gate_row(span.gates + row + m, block + j);
+        store(gates, r), store(gates + L, sigmoid<T>(tile.z[m][j][1]));
+        store_n(pass.inner + (span.inner + row + m) * H + (block + j) * L, r * into, lanes);
       }
   }
 };
@@ -52,19 +52,19 @@ template <class T> struct CandidateTiles {  // n and h
   static constexpr int L = LANES<T>;
   const ForwardPass<T, GruBefore<T>>& pass;
   const Span<T> span;
-  template <int M, int P> void tile(long row, long block) {
+  template <int M, int J> void tile(long row, long block) {
     const long H = pass.s.H;
-    Tile<T, M, P, 1> tile;
+    Tile<T, M, J, 1> tile;
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) tile.z[m][p][0] = load(pass.gate_row(span.gates + row + m, block + p) + 2 * L);
+      for (int j = 0; j < J; j++) tile.z[m][j][0] = load(pass.gate_row(span.gates + row + m, block + j) + 2 * L);
     const T* panels = pass.w.h + GruBefore<T>::candidate_panels(pass.s) + block * H * L;
     multiply<Straight, 1>(tile, pass.inner + (span.inner + row) * H, H, panels, H * L, H);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) {
-        T* gates = pass.gate_row(span.gates + row + m, block + p);
-        const Vec<T> z = load(gates + L), n = tanh<T>(tile.z[m][p][0]), before = pass.before(span, row + m, block + p);
+      for (int j = 0; j < J; j++) {
+        T* gates = pass.gate_row(span.gates + row + m, block + j);
+        const Vec<T> z = load(gates + L), n = tanh<T>(tile.z[m][j][0]), before = pass.before(span, row + m, block + j);
         store(gates + 2 * L, n);
-        pass.emit(span, fma<T>(z, before, (broadcast<T>(T(1)) - z) * n), row + m, block + p);
+        pass.emit(span, fma<T>(z, before, (broadcast<T>(T(1)) - z) * n), row + m, block + j);
       }
   }
 };
@@ -77,12 +77,12 @@ template <class T> struct ResetTiles {
   struct Candidate {
     static constexpr int of(int) { return 2; }
   };
-  template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> dm;
+  template <int M, int J> void tile(long row, long block) {
+    Tile<T, M, J, 1> dm;
     dm.clear();
     multiply_gates<Candidate, 1, 3>(dm, pass.dz, pass.s.rows(), span.at + row, pass.s.H, pass.Wn, block);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) reset(dm.z[m][p][0], row + m, block + p);
+      for (int j = 0; j < J; j++) reset(dm.z[m][j][0], row + m, block + j);
   }
   void reset(Vec<T> dm, long row, long block) const {
     const long at = span.at + row, slot = (block * pass.s.rows() + at) * 3 * L, P = pass.s.P;

@@ -75,8 +75,8 @@ template <class T> class SoftmaxCrossEntropy {
       logits(me, r0, rows, v0, v1);
       if (!gradient) continue;
       gradients(me, r0, rows, v0, v1);
-      OfWeights{z.data(), {nullptr, call.h + r0 * call.H, 0, call.H, call.H}, dW.data(), rows, call.V}
-          .run(n0, n1, scratch.data() + n0 * ROW_CHUNK, r0 == 0);
+      OfWeights{z.data(), {nullptr, call.h + r0 * call.H, 0, call.H, call.H}, dW.data(), rows, call.V}.run(
+          n0, n1, scratch.data() + n0 * ROW_CHUNK, r0 == 0);
       me.wait();
     }
     if (gradient) unpack_panels<T, 1>(dW.data(), call.V, call.H, call.dWy, v0, v1);

@@ -33,9 +33,7 @@ template <class T> Lengths lengths(const Sizes& s, const LayerWeights<T>& w) {
 }
 template <class T> void pack(const Sizes& s, const LayerWeights<T>& weights, T* panels) {
   Barrier alone;
-  with_cell<T>(s, [&](auto cell) {
-    PackedWeights<T, decltype(cell)>(panels, s, weights).pack(s, weights, Member{0, 1, &alone});
-  });
+  with_cell<T>(s, [&](auto cell) { PackedWeights<T, decltype(cell)>(panels, s, weights).pack(s, weights, Member{0, 1, &alone}); });
 }
 
 // Runs one pass on the team, or two at once, each on one half of it.
@@ -96,8 +94,9 @@ template <class T> void elementwise(int function, const T* x, T* y, long n) {
 }  // namespace
 
 template <class T> const Kernels<T>& table() {
-  static constexpr Kernels<T> all{lengths<T>, pack<T>, run_forward<T>, run_backward<T>, add<T>, softmax_cross_entropy<T>,
-                                  LinearPanels<T>::length, linear_pack<T>, linear<T>, elementwise<T>, fma_peak<T>};
+  static constexpr Kernels<T> all{
+      lengths<T>,     pack<T>,   run_forward<T>, run_backward<T>, add<T>, softmax_cross_entropy<T>, LinearPanels<T>::length,
+      linear_pack<T>, linear<T>, elementwise<T>, fma_peak<T>};
   return all;
 }
 template const Kernels<BT_NUMBER>& table<BT_NUMBER>();

@@ -20,15 +20,15 @@ template <class T> struct LinearTiles {
   const T* x;  // (R, K)
   T *z, *out;  // gate rows (nv, R, 1, L), or, when null, plain rows (R, N)
   long R, K, N;
-  template <int M, int P> void tile(long row, long block) {
-    Tile<T, M, P, 1> t;
+  template <int M, int J> void tile(long row, long block) {
+    Tile<T, M, J, 1> t;
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++) t.z[m][p][0] = load(panels.bias + (block + p) * L);
+      for (int j = 0; j < J; j++) t.z[m][j][0] = load(panels.bias + (block + j) * L);
     multiply<Straight, 1>(t, x + row * K, K, panels.w + block * K * L, K * L, K);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
-        if (z) store(z + ((block + p) * R + row + m) * L, t.z[m][p][0]);
-        else store_n(out + (row + m) * N + (block + p) * L, t.z[m][p][0], lanes_in<T>(block + p, N));
+      for (int j = 0; j < J; j++)
+        if (z) store(z + ((block + j) * R + row + m) * L, t.z[m][j][0]);
+        else store_n(out + (row + m) * N + (block + j) * L, t.z[m][j][0], lanes_in<T>(block + j, N));
   }
 };
 

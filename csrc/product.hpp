@@ -8,8 +8,8 @@ namespace backtime::BT_ISA {
 
 // Adds dz W to a tile: dz lies as gate rows (nb, R, S, L), of which Slot picks G vectors; `panels` is W transposed. The rows
 // of a block lie far from those of the block before: where dz is not in cache yet, they are fetched one block ahead.
-template <class Slot, int G, int S, bool ahead = false, class T, int M, int P>
-BT_INLINE void multiply_gates(Tile<T, M, P, 1>& tile, const T* dz, long R, long row, long H, const T* panels, long column) {
+template <class Slot, int G, int S, bool ahead = false, class T, int M, int J>
+BT_INLINE void multiply_gates(Tile<T, M, J, 1>& tile, const T* dz, long R, long row, long H, const T* panels, long column) {
   constexpr int L = LANES<T>;
   const long nb = blocks_of<T>(H), stride = nb * G * L * L;
   const T* w = panels + column * stride;
@@ -26,13 +26,12 @@ template <class Slot, int G, int S, class T> struct GatesProduct {
   const T *dz, *panels;
   T* out;
   long R, H, N;
-  template <int M, int P> void tile(long row, long column) {
-    Tile<T, M, P, 1> t;
+  template <int M, int J> void tile(long row, long column) {
+    Tile<T, M, J, 1> t;
     t.clear();
     multiply_gates<Slot, G, S, true>(t, dz, R, row, H, panels, column);
     for (int m = 0; m < M; m++)
-      for (int p = 0; p < P; p++)
-        store_n(out + (row + m) * N + (column + p) * LANES<T>, t.z[m][p][0], lanes_in<T>(column + p, N));
+      for (int j = 0; j < J; j++) store_n(out + (row + m) * N + (column + j) * LANES<T>, t.z[m][j][0], lanes_in<T>(column + j, N));
   }
 };
 

@@ -141,12 +141,14 @@ template <class T> BT_INLINE T max_lanes(Vec<T> v) {
 class FlushDenormals {
 #if defined(__x86_64__)
   unsigned before = _mm_getcsr();
+
  public:
   FlushDenormals() { _mm_setcsr(before | 0x8040); }
   ~FlushDenormals() { _mm_setcsr(before); }
 #elif defined(__aarch64__)
   uint64_t before;
   static void set(uint64_t control) { asm volatile("msr fpcr, %0" ::"r"(control)); }
+
  public:
   FlushDenormals() {
     asm volatile("mrs %0, fpcr" : "=r"(before));

@@ -90,9 +90,8 @@ template <class Slot, int G, int S, class T> class WeightGradient {
       if constexpr (copied) store(copy + (r * Q + q) * L, z);
       return z;
     };
-    const auto other = [=](long r, int q) __attribute__((always_inline)) {
-      return load(copied ? copy + (r * Q + q) * L : low[q] + r * S * L);
-    };
+    const auto other = [=](long r, int q)
+                           __attribute__((always_inline)) { return load(copied ? copy + (r * Q + q) * L : low[q] + r * S * L); };
     for (long n = c.n0; n < c.n1; n += U, columns += COLUMNS) {
       Vec<T> sum[U][Q];
       if (n == c.n0) sum_products(c.rows, columns, first, sum);

@@ -118,8 +118,7 @@ class CallArrays {
     for (const Range& a : ranges_)
       if (a.written)
         for (const Range& b : ranges_)
-          if (&a != &b && a.begin < b.end && b.begin < a.end)
-            throw std::invalid_argument(std::string(a.name) + " overlaps " + b.name);
+          if (&a != &b && a.begin < b.end && b.begin < a.end) throw std::invalid_argument(std::string(a.name) + " overlaps " + b.name);
   }
 };
 

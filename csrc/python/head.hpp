@@ -14,9 +14,19 @@ void softmax_cross_entropy(In<T> h, In<T> Wy, In<T> by, Tokens targets, Maybe<In
     throw std::invalid_argument("dh, dWy, dby and row_weights come together");
   CallArrays arrays;
   tokens_below(targets, R, V, "targets");
-  const HeadCall<T> call{R, H, V, arrays(h, R * H, "h"), arrays(Wy, V * H, "Wy"), arrays(by, V, "by"), arrays(targets, R, "targets"),
-                         arrays(row_weights, R, "row_weights"), arrays(losses, R, "losses"), arrays(dh, R * H, "dh"),
-                         arrays(dWy, V * H, "dWy"), arrays(dby, V, "dby"), team_size()};
+  const HeadCall<T> call{R,
+                         H,
+                         V,
+                         arrays(h, R * H, "h"),
+                         arrays(Wy, V * H, "Wy"),
+                         arrays(by, V, "by"),
+                         arrays(targets, R, "targets"),
+                         arrays(row_weights, R, "row_weights"),
+                         arrays(losses, R, "losses"),
+                         arrays(dh, R * H, "dh"),
+                         arrays(dWy, V * H, "dWy"),
+                         arrays(dby, V, "dby"),
+                         team_size()};
   arrays.refuse_overlaps();
   const GilReleased release;
   if (R) kernels<T>().softmax_cross_entropy(call);

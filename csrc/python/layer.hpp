@@ -23,7 +23,8 @@ inline std::vector<long> offsets_of(const Tokens& batch_sizes, long T, long B) {
   const int64_t* sizes = of_size(batch_sizes, T, "batch_sizes");
   std::vector<long> offsets(1, 0);
   for (long t = 0; t < T; t++) {
-    if (sizes[t] < 1 || sizes[t] > (t ? sizes[t - 1] : B)) throw std::invalid_argument("batch_sizes must fall from at most B to at least 1");
+    if (sizes[t] < 1 || sizes[t] > (t ? sizes[t - 1] : B))
+      throw std::invalid_argument("batch_sizes must fall from at most B to at least 1");
     offsets.push_back(offsets.back() + sizes[t]);
   }
   return offsets;
@@ -33,7 +34,8 @@ inline void check_directions(const std::vector<nb::tuple>& directions, size_t pa
   const size_t n = directions.size();
   if (n < 1 || n > 2) throw std::invalid_argument("directions has " + std::to_string(n) + " parts; expected 1 or 2");
   for (const nb::tuple& d : directions)
-    if (d.size() != parts) throw std::invalid_argument("a direction has " + std::to_string(d.size()) + " parts; expected " + std::to_string(parts));
+    if (d.size() != parts)
+      throw std::invalid_argument("a direction has " + std::to_string(d.size()) + " parts; expected " + std::to_string(parts));
   if (!one_input) throw std::invalid_argument("exactly one of x and tokens is needed");
 }
 // The first state of each direction: h0, and c0 for the lstm; zeros for None.
@@ -58,7 +60,8 @@ template <class T> class Starts {
 };
 // Parts of the cell's state: c beside h for the lstm, and for it alone.
 inline void check_states(const Sizes& s, bool h, bool c, const char* names) {
-  if (!h || c != (s.cell == CellKind::lstm)) throw std::invalid_argument(std::string(names) + ": expected both for the lstm, else the first");
+  if (!h || c != (s.cell == CellKind::lstm))
+    throw std::invalid_argument(std::string(names) + ": expected both for the lstm, else the first");
 }
 
 template <class T> struct Input {  // (R, I) numbers or (R,) columns
@@ -96,8 +99,19 @@ nb::object forward(const std::string& cell, std::pair<long, long> shape, Maybe<T
     const Maybe<Out<T>> hn = item<Out<T>>(direction, 5, "hn"), cn = item<Out<T>>(direction, 6, "cn");
     check_states(s, hn.has_value(), cn.has_value(), "hn and cn");
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
-    calls.push_back({s, options, input.numbers(s, arrays), input.columns(s, arrays), starts.h0, starts.c0, weights,
-                     nullptr, of_size(y, R * ldy, "y") + d * P, ldy, arrays(hn, B * P, "hn"), arrays(cn, B * s.H, "cn"), {}});
+    calls.push_back({s,
+                     options,
+                     input.numbers(s, arrays),
+                     input.columns(s, arrays),
+                     starts.h0,
+                     starts.c0,
+                     weights,
+                     nullptr,
+                     of_size(y, R * ldy, "y") + d * P,
+                     ldy,
+                     arrays(hn, B * P, "hn"),
+                     arrays(cn, B * s.H, "cn"),
+                     {}});
     one.form = form_of(weights, options);
   }
   arrays.refuse_overlaps();
@@ -164,7 +178,8 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     if (form_of(weights, options) != saved.form) throw std::invalid_argument("saved is of a call with other weights or options");
     starts.take(direction, s, arrays);
     const Maybe<In<T>> dhn = item<In<T>>(direction, 5, "dhn"), dcn = item<In<T>>(direction, 6, "dcn");
-    const Maybe<Out<T>> dx = item<Out<T>>(direction, 7, "dx"), dh0 = item<Out<T>>(direction, 8, "dh0"), dc0 = item<Out<T>>(direction, 9, "dc0");
+    const Maybe<Out<T>> dx = item<Out<T>>(direction, 7, "dx"), dh0 = item<Out<T>>(direction, 8, "dh0"),
+                        dc0 = item<Out<T>>(direction, 9, "dc0");
     if (dh0 || dc0) check_states(s, dh0.has_value(), dc0.has_value(), "dh0 and dc0");
     if (dcn && !lstm) throw std::invalid_argument("dcn belongs to the lstm");
     if (tokens && dx) throw std::invalid_argument("integer input has no gradient dx");
@@ -173,8 +188,8 @@ void backward(Maybe<In<T>> x, Maybe<Tokens> tokens, In<T> y, Maybe<In<T>> dy, st
     const long R = s.rows(), B = s.steps.B, P = s.P, ldy = static_cast<long>(n) * P;
     const T* outputs = arrays(y, R * ldy, "y");
     const T* upstream = arrays(dy, R * ldy, "dy");
-    calls.push_back({s, options, input.numbers(s, arrays), input.columns(s, arrays), starts.h0, starts.c0, weights,
-                     outputs + d * P, ldy, saved.kept(), last_use, upstream ? upstream + d * P : nullptr, ldy, arrays(dhn, B * P, "dhn"),
+    calls.push_back({s, options, input.numbers(s, arrays), input.columns(s, arrays), starts.h0, starts.c0, weights, outputs + d * P, ldy,
+                     saved.kept(), last_use, upstream ? upstream + d * P : nullptr, ldy, arrays(dhn, B * P, "dhn"),
                      arrays(dcn, B * s.H, "dcn"), arrays(dx, R * s.I, "dx"), arrays(dh0, B * P, "dh0"), arrays(dc0, B * s.H, "dc0"),
                      weight_gradients<T>(tuple_of(direction[10], "dweights"), weights, s, arrays)});
   }

@@ -1,6 +1,6 @@
 // Layers, one upon the other and each in one direction or in both: what a forward call keeps, and what both passes need.
 //
-// L layers of D directions; K = L D of them: layer 0, its reverse, layer 1. R rows: one for each step of each sequence.
+// Layers of D directions; K of them in all: layer 0, its reverse, layer 1. R rows: one for each step of each sequence.
 #pragma once
 #include "network_weights.hpp"
 
@@ -43,7 +43,8 @@ inline const int64_t* columns_of(const Tensor& x, const Layout& layout, long lim
     columns = copy.data();
   }
   for (long r = 0; r < R; r++)
-    if (columns[r] < 0 || columns[r] >= limit) x.refuse("holds " + std::to_string(columns[r]) + "; expected 0 to " + std::to_string(limit - 1));
+    if (columns[r] < 0 || columns[r] >= limit)
+      x.refuse("holds " + std::to_string(columns[r]) + "; expected 0 to " + std::to_string(limit - 1));
   return columns;
 }
 // A tensor with N features as rows: itself where it lies so, else a copy.

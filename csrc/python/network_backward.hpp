@@ -8,12 +8,13 @@ template <class T> class NetworkBackward {
  public:
   // need: of x, h0, c0 and each weight.
   NetworkBackward(SavedNetwork<T>& saved, const NetworkWeights<T>& weights, const nb::tuple& need)
-      : saved_(saved), layout_(saved.layout), weights_(weights), L_(saved.layers.size()), D_(saved.layers[0].directions.size()), K_(L_ * D_),
-        fields_(weights.fields.size()), R_(layout_.rows()), I_(weights.sizes[0].I), P_(weights.sizes[0].P), H_(weights.sizes[0].H), width_(saved.sums ? P_ : static_cast<long>(D_) * P_) {
+      : saved_(saved), layout_(saved.layout), weights_(weights), layers_(saved.layers.size()), D_(saved.layers[0].directions.size()),
+        K_(layers_ * D_), fields_(weights.fields.size()), R_(layout_.rows()), I_(weights.sizes[0].I), P_(weights.sizes[0].P),
+        H_(weights.sizes[0].H), width_(saved.sums ? P_ : static_cast<long>(D_) * P_) {
     if (weights.of.size() != K_) throw std::invalid_argument("weights are of another number of layers");
     if (need.size() != 3 + K_ * fields_) throw std::invalid_argument("need must be of x, h0, c0 and each weight");
     for (nb::handle one : need) need_.push_back(one.ptr() == Py_True);
-    lowest_ = need_[0] || need_state() ? 0 : L_;
+    lowest_ = need_[0] || need_state() ? 0 : layers_;
     for (size_t i = 0; i < K_ * fields_; i++)
       if (need_[3 + i]) lowest_ = std::min(lowest_, i / fields_ / D_);
   }
@@ -24,7 +25,7 @@ template <class T> class NetworkBackward {
     x_ = saved_.layers[0].x;
     if (x.holds_integers()) tokens_ = saved_.tokens ? saved_.tokens.data() : columns_of(x, layout_, I_, tokens_copy_);
     else if (!x_) x_ = rows_of(x, layout_, I_, x_copy_);
-    y_ = saved_.layers[L_ - 1].y;
+    y_ = saved_.layers[layers_ - 1].y;
     if (y_) return;
     if (!y) throw std::invalid_argument("y is needed");
     y_ = rows_of(y, layout_, width_, y_copy_);
@@ -39,14 +40,14 @@ template <class T> class NetworkBackward {
   void prepare(const Tensor& dhn, const Tensor& dcn, const nb::tuple& options, const nb::tuple& masks) {
     if (dcn && !lstm()) throw std::invalid_argument("dcn belongs to the lstm");
     if (options.size() && options.size() != K_) throw std::invalid_argument("options must be one of each layer and direction");
-    masks_ = masks_of<T>(masks, L_, R_ * width_);
-    calls_.resize(L_);
-    for (size_t l = lowest_; l < L_; l++)
+    masks_ = masks_of<T>(masks, layers_, R_ * width_);
+    calls_.resize(layers_);
+    for (size_t l = lowest_; l < layers_; l++)
       for (size_t d = 0; d < D_; d++) prepare_direction(l, d, dhn, dcn, options);
   }
 
   void run() {
-    for (size_t l = L_; l-- > lowest_;) run_layer(l);
+    for (size_t l = layers_; l-- > lowest_;) run_layer(l);
     if (dx_rows_) layout_.from_rows(dx_rows_.data(), I_, dx_.data<T>());
     for (size_t k = 0; k < K_ && dh0_; k++) {
       layout_.state_from_rows(dh0_.data<T>() + k * layout_.B * P_, P_);
@@ -65,7 +66,7 @@ template <class T> class NetworkBackward {
   SavedNetwork<T>& saved_;
   const Layout& layout_;
   const NetworkWeights<T>& weights_;
-  const size_t L_, D_, K_, fields_;
+  const size_t layers_, D_, K_, fields_;
   const long R_, I_, P_, H_, width_;  // width_: of the output of a layer
   std::vector<bool> need_;
   size_t lowest_;  // the layer below which nothing is needed
@@ -107,8 +108,9 @@ template <class T> class NetworkBackward {
     const bool same = w.cell == s.cell && w.I == s.I && w.H == s.H && w.P == s.P;
     Options<T> o = options.size() ? network_options<T>(options[k], s, weights_.of[k]) : Options<T>();
     o.cut = direction.cut.data();
-    if (!same || form_of(weights_.of[k], o) != direction.form) throw std::invalid_argument("saved is of a call with other weights or options");
-    const T* outputs = (l + 1 == L_ ? y_ : layer.y) + d * P_;
+    if (!same || form_of(weights_.of[k], o) != direction.form)
+      throw std::invalid_argument("saved is of a call with other weights or options");
+    const T* outputs = (l + 1 == layers_ ? y_ : layer.y) + d * P_;
     calls_[l].push_back({s, o, l ? layer.x : x_, l ? nullptr : tokens_, direction.h0.data(), direction.c0.data(), weights_.of[k], outputs,
                          static_cast<long>(D_) * P_, direction.kept(), true, nullptr, width_, end(dhn, k, P_), end(dcn, k, H_), nullptr,
                          dh0_ ? dh0_.data<T>() + k * layout_.B * P_ : nullptr, dc0_ ? dc0_.data<T>() + k * layout_.B * H_ : nullptr,

@@ -9,15 +9,17 @@ template <class T> class NetworkForward {
   // directions: 1 forward, 2 reverse, 3 both; sums: both are added, not beside each other.
   NetworkForward(const NetworkWeights<T>& weights, int directions, bool sums, Layout&& layout, size_t D)
       : weights_(weights), saved_(std::move(layout)), layout_(saved_.layout), reverse_only_(directions == 2), D_(D), K_(weights.of.size()),
-        L_(K_ / D), R_(layout_.rows()), P_(weights.sizes[0].P), H_(weights.sizes[0].H), width_(sums ? P_ : static_cast<long>(D) * P_) {
+        layers_(K_ / D), R_(layout_.rows()), P_(weights.sizes[0].P), H_(weights.sizes[0].H), width_(sums ? P_ : static_cast<long>(D) * P_) {
     if (R_ == 0) throw std::invalid_argument("there is no row to compute");
     if (sums && D == 1) throw std::invalid_argument("one direction has nothing to be added to");
     saved_.sums = sums;
     for (size_t k = 0; k < K_; k++) {
       const Sizes& s = weights.sizes[k];
       long size;
-      if (s.P != P_ || s.H != H_ || s.I != (k < D ? weights.sizes[0].I : width_)) throw std::invalid_argument("the weights of the layers do not fit one another");
-      if (__builtin_mul_overflow(R_, 8 * (s.I + s.H + s.P), &size) || size > kMostElements) throw std::invalid_argument("x is larger than any array");
+      if (s.P != P_ || s.H != H_ || s.I != (k < D ? weights.sizes[0].I : width_))
+        throw std::invalid_argument("the weights of the layers do not fit one another");
+      if (__builtin_mul_overflow(R_, 8 * (s.I + s.H + s.P), &size) || size > kMostElements)
+        throw std::invalid_argument("x is larger than any array");
     }
   }
 
@@ -35,10 +37,10 @@ template <class T> class NetworkForward {
   void prepare(const Tensor& h0, const Tensor& c0, const Tensor& reset, const nb::tuple& options, const nb::tuple& masks, bool save) {
     if (c0 && (!lstm() || !h0)) throw std::invalid_argument("c0 belongs to the lstm, beside h0");
     if (options.size() && options.size() != K_) throw std::invalid_argument("options must be one of each layer and direction");
-    masks_ = masks_of<T>(masks, L_, R_ * width_);
+    masks_ = masks_of<T>(masks, layers_, R_ * width_);
     keeps_ = save;
-    calls_.resize(L_);
-    for (size_t l = 0; l < L_; l++) {
+    calls_.resize(layers_);
+    for (size_t l = 0; l < layers_; l++) {
       SavedLayer<T>& layer = saved_.layers.emplace_back();
       layer.directions.resize(D_);
       layer.x = l ? nullptr : first_input_.data();
@@ -48,11 +50,11 @@ template <class T> class NetworkForward {
   }
 
   void run() {
-    for (size_t l = 0; l < L_; l++) {
+    for (size_t l = 0; l < layers_; l++) {
       for (ForwardCall<T>& call : calls_[l]) call.x = input_, call.tokens = l ? nullptr : tokens_;
       kernels_.forward(calls_[l].data(), static_cast<int>(D_), team_size());
       if (!keeps_) saved_.layers[l].input = {};
-      l + 1 < L_ ? hand_up(l) : finish_y();
+      l + 1 < layers_ ? hand_up(l) : finish_y();
     }
     for (size_t k = 0; k < K_; k++) {
       layout_.state_from_rows(hn_.data<T>() + k * layout_.B * P_, P_);
@@ -72,7 +74,7 @@ template <class T> class NetworkForward {
   SavedNetwork<T> saved_;
   const Layout& layout_;
   const bool reverse_only_;
-  const size_t D_, K_, L_;
+  const size_t D_, K_, layers_;
   const long R_, P_, H_, width_;  // width_: of the output of a layer
   std::vector<const T*> masks_;
   std::vector<std::vector<ForwardCall<T>>> calls_;  // of each layer, its directions
@@ -97,7 +99,7 @@ template <class T> class NetworkForward {
 
   // Where the kernels of a layer write: into y, into what is kept, or, where nothing is, into one of two buffers in turn.
   T* make_output(size_t l, SavedLayer<T>& layer) {
-    if (l + 1 == L_ && into_y_) return y_.data<T>();
+    if (l + 1 == layers_ && into_y_) return y_.data<T>();
     Buffer<T>& rows = keeps_ ? layer.output : in_turn_[l % 2];
     if (!rows) rows = Buffer<T>(R_ * D_ * P_);
     if (keeps_) layer.y = rows.data();
@@ -132,8 +134,8 @@ template <class T> class NetworkForward {
       direction.inner = Buffer<T>(lengths.inner), direction.norm = Buffer<T>(lengths.norm);
     }
     calls_[l].push_back({s, o, nullptr, nullptr, direction.h0.data(), direction.c0.data(), weights_.of[k], nullptr, outputs_[l] + d * P_,
-                         static_cast<long>(D_) * P_, hn_.data<T>() + k * layout_.B * P_, lstm() ? cn_.data<T>() + k * layout_.B * H_ : nullptr,
-                         direction.kept()});
+                         static_cast<long>(D_) * P_, hn_.data<T>() + k * layout_.B * P_,
+                         lstm() ? cn_.data<T>() + k * layout_.B * H_ : nullptr, direction.kept()});
   }
   // The output of a layer becomes the input of the one above: added, where both directions are, and masked.
   void hand_up(size_t l) {
@@ -163,9 +165,9 @@ template <class T> class NetworkForward {
 // them. Returns (y, h_n, c_n, saved, nan): y shaped as x is, None for one step, whose output is h_n; c_n of the lstm, saved
 // where asked for, else None; whether the first layer ends in a NaN.
 template <class T>
-nb::object forward_network(const std::string& cell, long fields, std::tuple<int, bool, bool, bool> form, nb::handle x_, const nb::list& given,
-                           nb::handle h0_, nb::handle c0_, nb::handle sequences, nb::handle reset_, const nb::tuple& options,
-                           const nb::tuple& masks, bool save) {
+nb::object forward_network(const std::string& cell, long fields, std::tuple<int, bool, bool, bool> form, nb::handle x_,
+                           const nb::list& given, nb::handle h0_, nb::handle c0_, nb::handle sequences, nb::handle reset_,
+                           const nb::tuple& options, const nb::tuple& masks, bool save) {
   const auto [directions, sums, batch_first, one_step] = form;
   if (directions < 1 || directions > 3) throw std::invalid_argument("directions is " + std::to_string(directions) + "; expected 1 to 3");
   const size_t D = directions == 3 ? 2 : 1;

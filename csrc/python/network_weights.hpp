@@ -1,6 +1,6 @@
 // The weights and options of several layers, read from the capsules of a flat list.
 //
-// L layers of D directions; K = L D of them: layer 0, its reverse, layer 1.
+// Layers of D directions; K of them in all: layer 0, its reverse, layer 1.
 #pragma once
 #include "layout.hpp"
 #include "weights.hpp"
@@ -21,7 +21,8 @@ template <class T> class NetworkWeights {
       if (present >> f & 1) fields.push_back(f);
     if ((present & 3) != 3) throw std::invalid_argument("fields must have Wx and Wh");
     const size_t each = fields.size(), K = given.size() / each;
-    if (!K || K * each != given.size() || K % D) throw std::invalid_argument("weights has " + std::to_string(given.size()) + " parts; expected a whole number of layers");
+    if (!K || K * each != given.size() || K % D)
+      throw std::invalid_argument("weights has " + std::to_string(given.size()) + " parts; expected a whole number of layers");
     for (size_t k = 0; k < K; k++) {
       std::array<Tensor, kFields> own;
       for (size_t i = 0; i < each; i++) own[fields[i]] = Tensor(given[k * each + i], kNames[fields[i]]);
@@ -38,7 +39,8 @@ template <class T> class NetworkWeights {
       case 4: return NewTensor::make<T>({s.P, s.H});
       case 5: return NewTensor::make<T>({s.P});
       case 6: return NewTensor::make<T>({3, s.H});
-      case 9: case 10: return NewTensor::make<T>({s.H});
+      case 9:
+      case 10: return NewTensor::make<T>({s.H});
       default: return NewTensor::make<T>({rows});
     }
   }
@@ -73,12 +75,13 @@ template <class T> class NetworkWeights {
     if (I < 1 || P < 1 || H < 1) throw std::invalid_argument("I and H must be at least 1");
     if ((cell == "jordan") != (Wy && !lstm)) throw std::invalid_argument("Wy belongs to the lstm and to jordan");
     if ((p || gc || bc) && !lstm) throw std::invalid_argument("p, gc and bc belong to the lstm");
-    if (!gx != !gh || (lstm && !gx != !gc) || !gc != !bc) throw std::invalid_argument("gx and gh, and for the lstm gc and bc, come together");
+    if (!gx != !gh || (lstm && !gx != !gc) || !gc != !bc)
+      throw std::invalid_argument("gx and gh, and for the lstm gc and bc, come together");
     if (gx && kind == CellKind::gru_before) throw std::invalid_argument("layer norm needs the gru with the reset after the product");
     if (by && !Wy) throw std::invalid_argument("by comes with Wy");
     sizes.push_back({kind, {1, 1}, I, H, P});
-    of.push_back({read(Wx, {rows, I}), read(Wh, {rows, P}), read_or_zeros(bx, rows), read_or_zeros(bh, rows), read(Wy, {P, H}), read(by, {P}),
-                  read(p, {3, H}), read(gx, {rows}), read(gh, {rows}), read(gc, {H}), read(bc, {H})});
+    of.push_back({read(Wx, {rows, I}), read(Wh, {rows, P}), read_or_zeros(bx, rows), read_or_zeros(bh, rows), read(Wy, {P, H}),
+                  read(by, {P}), read(p, {3, H}), read(gx, {rows}), read(gh, {rows}), read(gc, {H}), read(bc, {H})});
   }
 };
 

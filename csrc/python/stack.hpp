@@ -43,7 +43,7 @@ template <class T> class Stack {
     for (size_t l = 0; l < sizes_.size(); l++)
       for (size_t i = 0; i < each; i++) parts.push_back(arrays(state[l * each + i], B * (i ? sizes_[l].H : sizes_[l].P), "state"));
     const T* below = arrays(x, B * sizes_[0].I, "x");
-    const int64_t* ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x"), arrays(tokens, B, "x") : nullptr;
+    const int64_t *ids = tokens ? tokens_below(*tokens, B, sizes_[0].I, "x"), arrays(tokens, B, "x") : nullptr;
     T* z = arrays(logits, B * V_, "logits");
     arrays.refuse_overlaps();
     const GilReleased release;
@@ -61,8 +61,9 @@ template <class T> class Stack {
       const bool into_z = !output_ && l + 1 == sizes_.size() && (l || !fed_back);
       const Buffer<T> y(into_z ? 0 : B * s.P);
       T* c = each == 2 ? state[1] : nullptr;
-      const ForwardCall<T> call{s, options_, ids ? nullptr : below, ids, state[0], c, weights_[l], panels_[l].data(),
-                                into_z ? z : y.data(), s.P, state[0], c, {}};
+      const ForwardCall<T> call{s,           options_,          ids ? nullptr : below, ids, state[0], c,
+                                weights_[l], panels_[l].data(), into_z ? z : y.data(), s.P, state[0], c,
+                                {}};
       kernels_.forward(&call, 1, team_size());
       below = state[0];
     }
@@ -91,7 +92,8 @@ template <class T> class Stream {
   Stream(const Stack<T>& stack, long B) : stack_(stack), B_(B) {
     long work = 0, most = stack.outputs();
     for (const Sizes& s : stack.sizes()) most = std::max({most, s.P, gates_of(s.cell) * s.H * (s.I + s.P)});
-    if (B < 1 || B > kMostElements / most) throw std::invalid_argument("B is " + std::to_string(B) + "; expected at least 1, and less than memory");
+    if (B < 1 || B > kMostElements / most)
+      throw std::invalid_argument("B is " + std::to_string(B) + "; expected at least 1, and less than memory");
 
     for (const Sizes& s : stack.sizes()) {
       for (size_t i = 0; i < stack.parts_of_state(); i++) parts_.emplace_back(array(i ? s.H : s.P));

@@ -25,7 +25,8 @@ template <class T> struct Weights {  // the NamedTuple of reference/weights.py, 
     if (steps.T < 1 || steps.B < 1 || I < 1 || P < 1 || H < 1) throw std::invalid_argument("T, B, I and H must be at least 1");
     if ((cell == "jordan") != (Wy && cell != "lstm")) throw std::invalid_argument("Wy belongs to the lstm and to jordan");
     for (const In<T>* W : {&Wx, &Wh})  // so that no size is claimed that no array has
-      if (H > kMostElements || static_cast<long>(W->shape(0)) != gates_of(kind) * H) throw std::invalid_argument("Wx and Wh must have G*H rows");
+      if (H > kMostElements || static_cast<long>(W->shape(0)) != gates_of(kind) * H)
+        throw std::invalid_argument("Wx and Wh must have G*H rows");
     long size;
     if (__builtin_mul_overflow(steps.T, steps.B, &size) ||
         __builtin_mul_overflow(size, static_cast<long>(std::max(Wx.size(), Wh.size())), &size) || size > kMostElements)
@@ -40,9 +41,9 @@ template <class T> struct Weights {  // the NamedTuple of reference/weights.py, 
       throw std::invalid_argument("gx and gh, and for the lstm gc and bc, come together");
     if (gx && s.cell == CellKind::gru_before) throw std::invalid_argument("layer norm needs the gru with the reset after the product");
     if (by && !Wy) throw std::invalid_argument("by comes with Wy");
-    return {arrays(Wx, rows * s.I, "Wx"), arrays(Wh, rows * s.P, "Wh"), arrays(bx, rows, "bx"), arrays(bh, rows, "bh"),
-            arrays(Wy, s.P * s.H, "Wy"), arrays(by, s.P, "by"), arrays(p, 3 * s.H, "p"), arrays(gx, rows, "gx"),
-            arrays(gh, rows, "gh"), arrays(gc, s.H, "gc"), arrays(bc, s.H, "bc")};
+    return {arrays(Wx, rows * s.I, "Wx"), arrays(Wh, rows * s.P, "Wh"), arrays(bx, rows, "bx"),  arrays(bh, rows, "bh"),
+            arrays(Wy, s.P * s.H, "Wy"),  arrays(by, s.P, "by"),        arrays(p, 3 * s.H, "p"), arrays(gx, rows, "gx"),
+            arrays(gh, rows, "gh"),       arrays(gc, s.H, "gc"),        arrays(bc, s.H, "bc")};
   }
 };
 
@@ -53,9 +54,9 @@ template <class T> WeightGradients<T> weight_gradients(const nb::tuple& d, const
     if (array.has_value() != (weight != nullptr)) throw std::invalid_argument(std::string(name) + " must be there where its weight is");
     return arrays(array, size, name);
   };
-  return {part(0, w.Wx, rows * s.I, "dWx"), part(1, w.Wh, rows * s.P, "dWh"), part(2, w.bx, rows, "dbx"), part(3, w.bh, rows, "dbh"),
-          part(4, w.Wy, s.P * s.H, "dWy"), part(5, w.by, s.P, "dby"), part(6, w.p, 3 * s.H, "dp"), part(7, w.gx, rows, "dgx"),
-          part(8, w.gh, rows, "dgh"), part(9, w.gc, s.H, "dgc"), part(10, w.bc, s.H, "dbc")};
+  return {part(0, w.Wx, rows * s.I, "dWx"), part(1, w.Wh, rows * s.P, "dWh"), part(2, w.bx, rows, "dbx"),  part(3, w.bh, rows, "dbh"),
+          part(4, w.Wy, s.P * s.H, "dWy"),  part(5, w.by, s.P, "dby"),        part(6, w.p, 3 * s.H, "dp"), part(7, w.gx, rows, "dgx"),
+          part(8, w.gh, rows, "dgh"),       part(9, w.gc, s.H, "dgc"),        part(10, w.bc, s.H, "dbc")};
 }
 
 // A share of the state before: None, a number, or an array of `size`.
@@ -89,9 +90,9 @@ using Form = std::array<double, 16>;
 template <class T> Form form_of(const LayerWeights<T>& w, const Options<T>& o) {
   const auto number = [](auto value) { return static_cast<double>(value); };
   const auto there = [](const void* p) { return p ? 1.0 : 0.0; };
-  return {there(w.Wy), there(w.by), there(w.p), there(w.gx), there(w.gc), number(o.activation), number(o.output), number(o.coupled),
-          number(o.keeps_h), number(o.keeps_c), number(o.keep_h), number(o.keep_c), there(o.keep_h_rows), there(o.keep_c_rows),
-          there(o.h_mask), there(o.cut)};
+  return {there(w.Wy),          there(w.by),          there(w.p),        there(w.gx),       there(w.gc),      number(o.activation),
+          number(o.output),     number(o.coupled),    number(o.keeps_h), number(o.keeps_c), number(o.keep_h), number(o.keep_c),
+          there(o.keep_h_rows), there(o.keep_c_rows), there(o.h_mask),   there(o.cut)};
 }
 
 }  // namespace backtime

@@ -74,8 +74,7 @@ int number_from_environment(const char* variable) {
   if (!text || !*text) return 0;
   char* end;
   const long n = std::strtol(text, &end, 10);
-  if (*end || n < 1 || n > kNoLimit)
-    throw std::invalid_argument(std::string(variable) + " is '" + text + "'; expected a number from 1");
+  if (*end || n < 1 || n > kNoLimit) throw std::invalid_argument(std::string(variable) + " is '" + text + "'; expected a number from 1");
   return static_cast<int>(n);
 }
 

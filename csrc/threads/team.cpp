@@ -101,8 +101,7 @@ void run_region(int threads, double flops, RegionFunction function, void* contex
   std::unique_lock<std::mutex> lock(*team_lock, std::try_to_lock);
   if (!lock.owns_lock() || (openmp && openmp->in_parallel())) return run_alone(function, context);
   const RegionKey region{function, flops};
-  if (arrivals.prompt() || choice() != Choice::automatic)
-    return run_team(std::min(threads, kMostMembers), region, context);
+  if (arrivals.prompt() || choice() != Choice::automatic) return run_team(std::min(threads, kMostMembers), region, context);
   const auto start = Clock::now();
   run_alone(function, context);
   arrivals.note_alone(region, Clock::now() - start);
