@@ -18,7 +18,10 @@ enum class TeamKind { own, pytorch };
 
 class Arrivals {
  public:
-  bool prompt() const { return regions_alone_ >= least_alone_ && Clock::now() >= trusted_again_; }
+  bool prompt() const {
+    const auto now = Clock::now();
+    return now >= trusted_again_ && (regions_alone_ >= least_alone_ || (regions_alone_ > 0 && now >= trusted_again_ + kLongTrial));
+  }
   bool steady() const { return doubt_.load(std::memory_order_relaxed) == 0; }
 
   void note(TeamKind kind, const RegionKey& region, const Turn& turn) {
@@ -33,7 +36,8 @@ class Arrivals {
 
   void note_alone(const RegionKey& region, Clock::duration time) {
     paces_.note_alone(region, time);
-    regions_alone_++;
+    regions_alone_++, time_alone_ += time;
+    try_again_ = Clock::now() + std::max<Clock::duration>(kBetweenTrials, 20 * time_alone_);  // what trials cost stays small
   }
 
  private:
@@ -47,20 +51,21 @@ class Arrivals {
   }
 
   void pause(Clock::time_point now, int least) {
-    trusted_again_ = now + next_pause_, regions_alone_ = 0, least_alone_ = least;
-    try_again_ = trusted_again_ + kBetweenTrials;
+    trusted_again_ = now + next_pause_;
+    regions_alone_ = 0, time_alone_ = {}, least_alone_ = least;
     next_pause_ = std::min(2 * next_pause_, kLongestPause);
     paces_.forget();
   }
 
   // A thread that sleeps comes within 0.1 ms; one that has lost its processor comes after its turn of the scheduler, 3 ms and more.
-  static constexpr Duration kLate{400}, kFirstPause{20'000}, kLongestPause{1'000'000}, kBetweenTrials{2'000'000};
+  static constexpr Duration kLate{400}, kFirstPause{20'000}, kLongestPause{1'000'000}, kLongTrial{200'000}, kBetweenTrials{2'000'000};
   static constexpr int kDoubt = 16;  // regions without a fault that make up for one
   static constexpr int kTrial = 4;   // regions alone, at least: a step of a training loop has some
   Paces paces_;
   std::atomic<int> doubt_{0};
   int regions_alone_ = 0, least_alone_ = 0;
   Duration next_pause_ = kFirstPause;
+  Clock::duration time_alone_{};
   Clock::time_point trusted_again_{}, try_again_{};
 };
 
