@@ -75,3 +75,9 @@ def test_of_pytorchs_threads_two_late_in_short_order_make_the_caller_work_alone(
     assert chosen["first_pause_ms"] >= 15
     assert chosen["second_pause_ms"] >= 35
     assert 15 <= chosen["pause_after_quiet_ms"] < chosen["second_pause_ms"]
+
+
+def test_of_long_regions_one_is_trial_enough(tmp_path: Path) -> None:
+    chosen = facts("arrivals", tmp_path)
+    assert (chosen["prompt_in_trial"], chosen["prompt_after_long_trial"]) == (0, 1)
+    assert chosen["long_trial_ms"] >= 150  # of 220, less what was spent before

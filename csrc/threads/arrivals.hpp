@@ -18,6 +18,7 @@ enum class TeamKind { own, pytorch };
 
 class Arrivals {
  public:
+  // Whether the team has its turn. A pause that is a trial has some regions, or one if they are long.
   bool prompt() const {
     const auto now = Clock::now();
     return now >= trusted_again_ && (regions_alone_ >= least_alone_ || (regions_alone_ > 0 && now >= trusted_again_ + kLongTrial));
@@ -36,7 +37,8 @@ class Arrivals {
 
   void note_alone(const RegionKey& region, Clock::duration time) {
     paces_.note_alone(region, time);
-    regions_alone_++, time_alone_ += time;
+    regions_alone_++;
+    time_alone_ += time;
     try_again_ = Clock::now() + std::max<Clock::duration>(kBetweenTrials, 20 * time_alone_);  // what trials cost stays small
   }
 
@@ -52,7 +54,9 @@ class Arrivals {
 
   void pause(Clock::time_point now, int least) {
     trusted_again_ = now + next_pause_;
-    regions_alone_ = 0, time_alone_ = {}, least_alone_ = least;
+    regions_alone_ = 0;
+    least_alone_ = least;
+    time_alone_ = {};
     next_pause_ = std::min(2 * next_pause_, kLongestPause);
     paces_.forget();
   }

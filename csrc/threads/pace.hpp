@@ -33,7 +33,9 @@ class Paces {
     double team = 0, alone = 0, seen = 0;
     for (const auto& pace : paces_) {
       if (pace.team.count < kLeast || pace.alone.count == 0) continue;
-      team += pace.team.mean(), alone += pace.alone.mean(), seen += pace.team.sum;
+      team += pace.team.mean();
+      alone += pace.alone.mean();
+      seen += pace.team.sum;
     }
     if (seen < kSeen) return Verdict::unknown;
     return alone < kWorth * team ? Verdict::alone : Verdict::team;
@@ -45,7 +47,8 @@ class Paces {
     int count = 0;
     void add(Clock::duration time) {
       if (count == kMost) sum /= 2, count /= 2;  // what was long ago counts less
-      sum += std::chrono::duration<double, std::micro>(time).count(), count++;
+      sum += std::chrono::duration<double, std::micro>(time).count();
+      count++;
     }
     double mean() const { return sum / count; }
   };

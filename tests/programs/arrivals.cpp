@@ -1,7 +1,9 @@
-// The rule for PyTorch's threads, told how regions went: prints what it chose, one fact a line.
+// The rules for PyTorch's threads, and of the own team for long regions, told how regions went: prints what was chosen, one
+// fact a line.
 #include "threads/arrivals.hpp"
 
 #include <cstdio>
+#include <thread>
 
 using namespace backtime;
 using std::chrono::milliseconds;
@@ -15,7 +17,7 @@ void good() { arrivals.note(TeamKind::pytorch, region, {milliseconds(0), millise
 void stalled() { arrivals.note(TeamKind::pytorch, region, {milliseconds(0), milliseconds(1), true}); }
 void late() { arrivals.note(TeamKind::pytorch, region, {milliseconds(20), milliseconds(1), false}); }
 
-double pause_ms() {
+double pause_ms(const Arrivals& arrivals) {
   const auto begin = Clock::now();
   while (!arrivals.prompt()) pause_processor();
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
@@ -25,6 +27,19 @@ int until_steady() {
   int regions = 0;
   for (; !arrivals.steady(); regions++) good();
   return regions;
+}
+
+// On the own team: a stall makes the caller try to work alone; a region of ten seconds is enough of a trial, and for long.
+void long_regions() {
+  Arrivals own;
+  const Turn stall{milliseconds(0), milliseconds(1), true};
+  own.note(TeamKind::own, region, stall);
+  std::printf("prompt_in_trial %d\n", own.prompt());
+  own.note_alone(region, std::chrono::seconds(10));
+  std::printf("long_trial_ms %.1f\n", pause_ms(own));
+  std::this_thread::sleep_for(milliseconds(2100));
+  own.note(TeamKind::own, region, stall);
+  std::printf("prompt_after_long_trial %d\n", own.prompt());
 }
 
 }  // namespace
@@ -40,10 +55,11 @@ int main() {
   std::printf("prompt_after_late %d\n", arrivals.prompt());
   late();
   std::printf("prompt_after_two_late %d\n", arrivals.prompt());
-  std::printf("first_pause_ms %.1f\n", pause_ms());
+  std::printf("first_pause_ms %.1f\n", pause_ms(arrivals));
   late();
-  std::printf("second_pause_ms %.1f\n", pause_ms());
+  std::printf("second_pause_ms %.1f\n", pause_ms(arrivals));
   until_steady();
   late(), late();
-  std::printf("pause_after_quiet_ms %.1f\n", pause_ms());
+  std::printf("pause_after_quiet_ms %.1f\n", pause_ms(arrivals));
+  long_regions();
 }
