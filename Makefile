@@ -37,7 +37,7 @@ demo: $(READY) ## train a small model on Python's own sources, draw its curves, 
 	echo && echo "curves: $$run/curves.svg" && \
 	echo "more:   $(BIN)/backtime sample $$run --prompt 'class ' --length 2000"
 
-test: $(READY) ## the quick tests, about two minutes (ARGS='-k lstm' narrows them)
+test: $(READY) ## the quick tests, some minutes (ARGS='-k lstm' narrows them)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 # Two at a time, each with one thread of PyTorch's and two of the engine's own; then those that no other may disturb, on
