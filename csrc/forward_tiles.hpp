@@ -15,8 +15,10 @@ BT_INLINE void add_input(const ForwardPass<T, Cell>& pass, Tile<T, M, J, Layout:
   const T* panel = pass.w.x + block * I * Cell::G * L;
   if (call.x) return multiply<Slot, N, first, past>(tile, call.x + at * I, I, panel, I * N * L, I);
   for (int m = 0; m < M; m++)  // one-hot: the column of the token
-    for (int j = 0; j < J; j++)
-      for (int v = first; v < past; v++) tile.z[m][j][Slot::of(v)] += load(panel + ((j * I + call.tokens[at + m]) * N + v) * L);
+    for (int j = 0; j < J; j++) {
+      const T* column = panel + L * (j * I * N + call.tokens[at + m] * STRIP<N>);
+      for (int v = first; v < past; v++) tile.z[m][j][Slot::of(v)] += load(column + vector_at<T, N>(v, I));
+    }
 }
 
 // For layer norm: the gates that Slot picks of one product's sums.

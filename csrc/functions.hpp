@@ -54,9 +54,7 @@ template <class T> BT_INLINE Split<T> split_exp(Vec<T> x) {
   return {from_bits<T>(exponent), fma<T>(r * r, q, r)};
 }
 template <class T> BT_INLINE Vec<T> clamp(Vec<T> x, T low, T high) {  // NaN stays NaN
-  const Vec<T> l = broadcast<T>(low), h = broadcast<T>(high);
-  x = x < l ? l : x;
-  return x > h ? h : x;
+  return smaller<T>(broadcast<T>(high), larger<T>(broadcast<T>(low), x));
 }
 
 // Within 1.5 ulp; 0 below the smallest normal number, infinity above the largest.
@@ -83,8 +81,7 @@ template <class T> BT_INLINE Vec<T> tanh(Vec<T> x) {
   using E = Exponent<T>;
   const VecInt<T> sign = bits<T>(x) & bits<T>(broadcast<T>(T(-0.0)));
   const Vec<T> size = from_bits<T>(bits<T>(x) ^ sign);
-  const Vec<T> limit = broadcast<T>(E::tanh_is_one);
-  const Vec<T> inside = size > limit ? limit : size;
+  const Vec<T> inside = smaller<T>(broadcast<T>(E::tanh_is_one), size);  // NaN stays NaN
   const Split<T> s = split_exp<T>(inside + inside);
   const Vec<T> e = fma<T>(s.scale, s.p, s.scale - broadcast<T>(T(1)));
   return from_bits<T>(bits<T>(e / (e + broadcast<T>(T(2)))) | sign);
@@ -95,7 +92,7 @@ template <class T> BT_INLINE Vec<T> activate(Activation f, Vec<T> z) {
   switch (f) {
     case Activation::tanh: return tanh<T>(z);
     case Activation::sigmoid: return sigmoid<T>(z);
-    case Activation::relu: return z < Vec<T>{} ? Vec<T>{} : z;  // NaN stays NaN
+    case Activation::relu: return larger<T>(Vec<T>{}, z);  // NaN stays NaN
     default: return z;
   }
 }

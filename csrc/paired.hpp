@@ -56,7 +56,7 @@ template <class T, class Cell> struct Paired {  // a vector for two gates
       const T* rows[L]{};
       for (int g = 2 * v; g < 2 * v + 2 && g < Cell::G; g++)
         for (int i = 0; i < lanes_in<T>(b, H); i++) rows[g % 2 * (L / 2) + i] = W + (g * H + b * L + i) * K;
-      pack_rows<T>(rows, K, panel + v * L, vectors * L);
+      pack_rows<T>(rows, K, panel + vector_at<T, vectors>(v, K), STRIP<vectors> * L);
     }
   }
 };

@@ -1,7 +1,8 @@
 // Layouts: how weights and rows lie in memory while the kernels work on them. L lanes make a block of hidden units;
 // nb = ceil(H / L) blocks; lanes beyond H are zero.
 //
-//   weight panels   (nb, K, G, L)   for x W^T: for each k one vector of every gate; the last block may be paired (paired.hpp)
+//   weight panels   (nb, K, G, L)   for x W^T: for each k one vector of every gate; the last block may be paired (paired.hpp);
+//                                   four gates with 16 registers: (nb, 2, K, 2, L), a strip for each half of them (tile.hpp)
 //   transposed      (nc, nb*G*L, L) for dz W: nc blocks of columns; k runs over (block, gate, lane)
 //   gate rows       (nb, R, S, L)   activated gates and dz: S vectors a row and block
 //   cell rows       (nb, R, L)
@@ -16,6 +17,14 @@ template <class T> constexpr long blocks_of(long n) { return (n + LANES<T> - 1) 
 template <class T> BT_INLINE int lanes_in(long block, long n) {  // how many lanes of this block are real
   const long left = n - block * LANES<T>;
   return left < LANES<T> ? static_cast<int>(left) : LANES<T>;
+}
+
+// A weight panel of V vectors is V / STRIP strips, one after the other: each has STRIP vectors side by side for each k.
+template <int V> constexpr int STRIP = BT_REGISTERS == 16 && V == 4 ? 2 : V;
+// Where vector v of k = 0 begins in a panel of K.
+template <class T, int V> constexpr long vector_at(int v, long K) {
+  constexpr long N = STRIP<V>, L = LANES<T>;
+  return (v / N * K * N + v % N) * L;
 }
 
 // Transposes L vectors of L lanes in registers: log2(L) rounds of swaps of square blocks.
@@ -65,11 +74,11 @@ template <class T, int G> void pack_panels(const T* W, long H, long K, T* panels
     for (int g = 0; g < G; g++) {
       const T* rows[L];
       for (int i = 0; i < L; i++) rows[i] = i < lanes_in<T>(b, H) ? W + (g * H + b * L + i) * K : nullptr;
-      pack_rows<T>(rows, K, panels + (b * K * G + g) * L, G * L);
+      pack_rows<T>(rows, K, panels + b * K * G * L + vector_at<T, G>(g, K), STRIP<G> * L);
     }
 }
 
-// The way back, for gradients: panels of blocks [b0, b1) to W (G*H, K). Vector g of the panels is gate g.
+// The way back, for gradients: panels (nb, K, G, L) of blocks [b0, b1) to W (G*H, K). Vector g of the panels is gate g.
 template <class T, int G> void unpack_panels(const T* panels, long H, long K, T* W, long b0, long b1) {
   constexpr int L = LANES<T>;
   for (long b = b0; b < b1; b++)

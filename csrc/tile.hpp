@@ -3,7 +3,7 @@
 // A block is one vector of hidden units. Every output element is one chain of fused multiply-adds over k in rising
 // order, whatever M and J are: that is why a result does not depend on the batch around it.
 #pragma once
-#include "simd.hpp"
+#include "panel.hpp"
 
 namespace backtime::BT_ISA {
 
@@ -11,6 +11,7 @@ constexpr int MAX_ACCUMULATORS = BT_REGISTERS == 32 ? 24 : 12;
 // Enough to hide the latency of an addition while the weights come from the second cache, at some 32 bytes a cycle.
 constexpr int FEW_ACCUMULATORS = BT_VECTOR_BYTES >= 32 ? 256 / BT_VECTOR_BYTES : MAX_ACCUMULATORS;
 constexpr int MAX_ROWS = 6;
+constexpr int AHEAD = 32;  // vectors: how far ahead of the loop the weights of a single block are fetched
 constexpr int FEW_ROWS = BT_REGISTERS == 32 ? 6 : 3;  // a step of fewer waits for its weights
 
 template <class T, int M, int J, int S> struct Tile {
@@ -25,12 +26,23 @@ template <class T, int M, int J, int S> struct Tile {
   }
 };
 
+// The vectors from `first` to `past` of the panel at w, of a k to come, into the first cache: the processor itself fetches panels
+// of more than a vector for each k too late from the second. Blocks side by side, of one vector each, it fetches in time, and with
+// few rows a fetch costs more than it gains.
+template <int G, int first, int past, class T> BT_INLINE void fetch_ahead(const T* w, long K) {
+  constexpr int in_line = 64 / BT_VECTOR_BYTES;
+#pragma GCC unroll 4
+  for (int g = first; g < past; g += in_line) __builtin_prefetch(w + vector_at<T, G>(g, K) + AHEAD * LANES<T>);
+}
+
 // Adds a (M rows, stride lda) times the panels of J blocks: panel j starts at w + j * stride and holds, for each k,
 // G vectors, of which those from `first` to `past` are taken. Slot::of(g) says which accumulator the vector g goes to.
 // What there is fewer of, rows or vectors, is held in registers: M*J*S + min(M, vectors) + 1 of them.
 template <class Slot, int G, int first = 0, int past = G, class T, int M, int J, int S>
 BT_INLINE void multiply(Tile<T, M, J, S>& tile, const T* a, long lda, const T* w, long stride, long K) {
-  for (long k = 0; k < K; k++, w += G * LANES<T>)
+  constexpr int L = LANES<T>, V = STRIP<G>;
+  for (long k = 0; k < K; k++, w += V * L) {
+    if constexpr (J == 1 && M > 3) fetch_ahead<G, first, past>(w, K);
     if constexpr (BT_REGISTERS == 32 || M <= J * (past - first)) {
       Vec<T> am[M];
 #pragma GCC unroll 8
@@ -39,7 +51,7 @@ BT_INLINE void multiply(Tile<T, M, J, S>& tile, const T* a, long lda, const T* w
       for (int j = 0; j < J; j++)
 #pragma GCC unroll 4
         for (int g = first; g < past; g++) {
-          const Vec<T> v = load(w + j * stride + g * LANES<T>);
+          const Vec<T> v = load(w + j * stride + vector_at<T, G>(g, K));
 #pragma GCC unroll 8
           for (int m = 0; m < M; m++) tile.z[m][j][Slot::of(g)] = fma<T>(am[m], v, tile.z[m][j][Slot::of(g)]);
         }
@@ -48,7 +60,7 @@ BT_INLINE void multiply(Tile<T, M, J, S>& tile, const T* a, long lda, const T* w
 #pragma GCC unroll 8
       for (int j = 0; j < J; j++)
 #pragma GCC unroll 4
-        for (int g = first; g < past; g++) v[j][g - first] = load(w + j * stride + g * LANES<T>);
+        for (int g = first; g < past; g++) v[j][g - first] = load(w + j * stride + vector_at<T, G>(g, K));
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
         const Vec<T> am = broadcast(a[m * lda + k]);
@@ -58,6 +70,7 @@ BT_INLINE void multiply(Tile<T, M, J, S>& tile, const T* a, long lda, const T* w
           for (int g = first; g < past; g++) tile.z[m][j][Slot::of(g)] = fma<T>(am, v[j][g - first], tile.z[m][j][Slot::of(g)]);
       }
     }
+  }
 }
 
 struct Straight {  // vector g of the weights belongs to accumulator g
