@@ -37,13 +37,14 @@ demo: $(READY) ## train a small model on Python's own sources, draw its curves, 
 	echo && echo "curves: $$run/curves.svg" && \
 	echo "more:   $(BIN)/backtime sample $$run --prompt 'class ' --length 2000"
 
-test: $(READY) ## the quick tests, some minutes (ARGS='-k lstm' narrows them)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+# Two at a time, each with one thread of PyTorch's and two of the engine's own.
+PYTEST := OMP_NUM_THREADS=1 BACKTIME_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Two at a time, each with one thread of PyTorch's and two of the engine's own; then those that no other may disturb, on
-# PyTorch's threads.
-test-all: $(READY) ## every test, the slow ones too, two at a time
-	OMP_NUM_THREADS=1 BACKTIME_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
+test: $(READY) ## the quick tests, two minutes (ARGS='-k lstm' narrows them)
+	$(PYTEST) -m "not slow and not alone" $(ARGS)
+
+test-all: $(READY) ## every test: the slow ones, and, one by one on PyTorch's threads, those that no other may disturb
+	$(PYTEST) -m "not alone" $(ARGS)
 	$(BIN)/python -m pytest -m alone $(ARGS)
 
 format: $(READY) ## format Python and C++ sources

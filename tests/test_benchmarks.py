@@ -80,6 +80,7 @@ def test_the_grid_of_an_instruction_set_has_a_section_and_a_plot_of_its_own(
     assert told == [(2, "avx2"), (2, None)]
 
 
+@pytest.mark.slow
 def test_an_instruction_set_is_hidden_from_those_who_can_be_told() -> None:
     engine_or_skip()
     if "avx512" not in kernels.engine_info()["isa"]:

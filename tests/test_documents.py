@@ -80,6 +80,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @documents
 def test_documents_show_python_that_runs(document: Path, desk: Path) -> None:
     """The snippets of a page, one after the other, as one program."""

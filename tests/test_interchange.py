@@ -169,6 +169,7 @@ def answer(operator: str, named: dict[str, Array], attributes: dict[str, Any]) -
     return dict(zip(("Y", "Y_h", "Y_c"), onnx_run.run(node, named["X"], **rest), strict=False))
 
 
+@pytest.mark.slow
 def test_the_vectors_of_the_onnx_package() -> None:
     operators = set()
     for name, case in node_tests().items():

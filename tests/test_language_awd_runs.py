@@ -158,6 +158,7 @@ def test_the_best_model_is_the_one_that_was_validated(place: Path) -> None:
     assert found == pytest.approx(state.best, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [2, 9, 20, 31])
 def test_a_resume_is_exact_before_and_after_averaging_has_begun(place: Path, steps: int) -> None:
     train("whole", 40)

@@ -76,6 +76,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_works(desk: Path, capsys: Any) -> None:
     """With a few steps of training each."""
     kinds = [part.kind for part in parts(PAGE.read_text())]

@@ -34,6 +34,7 @@ def test_gradient_is_the_numeric_one(name: str, one_hot: bool, reverse: bool) ->
     check_layer(cell, case, "reference", reverse=reverse, **options)
 
 
+@pytest.mark.slow
 @OPTIONED
 @pytest.mark.parametrize("reverse", [False, True])
 def test_gradient_of_packed_rows_is_the_numeric_one(name: str, reverse: bool) -> None:

@@ -165,6 +165,7 @@ def with_step(question: Question, t: int, factor: float) -> Any:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", CASES)
 def test_both_figures_are_differences_of_the_scores(task: str, asked: Any) -> None:
     question = asked(task)[0]
@@ -321,6 +322,7 @@ def test_several_passages_stand_one_after_the_other(asked: Any) -> None:
     assert len(found.units[0].values) == sum(len(own.steps) for own in questions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", CASES)
 def test_flow_shows_them_in_all_three_forms(task: str, trained: Any, tmp_path: Path, capsys: Any) -> None:
     run, _ = trained(task)

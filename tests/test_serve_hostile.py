@@ -73,6 +73,7 @@ def test_broken_heads(server: Running, head: bytes) -> None:
     assert 400 <= status(server.raw(head)) < 500
 
 
+@pytest.mark.slow
 def test_mutations(server: Running) -> None:
     draw, good = random.Random(1), post(f"{TEXT}/predict", {"records": ["once upon", "a time"]})
     for _ in range(120):
@@ -82,6 +83,7 @@ def test_mutations(server: Running) -> None:
         assert status(server.raw(bytes(data), seconds=2)) < 500
 
 
+@pytest.mark.slow
 def test_large_and_slow(server: Running) -> None:
     assert status(server.raw(post(f"{TEXT}/predict", b"x" * 1_000_000))) == 413
     endless = f"POST {TEXT}/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -95,10 +95,12 @@ def server(tmp_path: Path) -> Any:
         yield own
 
 
+@pytest.mark.slow
 def test_nothing_grows_with_the_requests(server: Running) -> None:
     assert growth(server) == {}
 
 
+@pytest.mark.slow
 def test_a_leak_is_seen(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Any] = []
     model = server.server.models["text-lstm"]

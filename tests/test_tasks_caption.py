@@ -38,6 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_learns_to_spell_three_digits(home: Path, capsys: Any) -> None:
     test = write_npz(home / "test.npz", 60, 9)
     assert main(["evaluate", str(home / "run"), str(test), "--json"]) == 0
@@ -108,6 +109,7 @@ def test_the_runtime_computes_what_the_network_does(cell: str, attention: bool) 
             np.testing.assert_allclose(found[0], logs[t, n].numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_resume_is_exact_and_flow_looks_at_the_writing(home: Path, tmp_path: Path, capsys: Any) -> None:
     words = [
         "train",

@@ -50,6 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_learns_to_write_backwards(home: Path, capsys: Any) -> None:
     write_pairs(home / "test.tsv", 40, seed=9)
     assert main(["evaluate", str(home / "run"), str(home / "test.tsv"), "--json"]) == 0
@@ -136,6 +137,7 @@ def test_a_beam_of_one_ends_only_where_the_end_is_the_likeliest(
     assert found.symbols == [own.targets.symbols[n] for n in (1, 2)] and not steps
 
 
+@pytest.mark.slow
 def test_scheduled_sampling_changes_the_training_and_resume_is_exact(home: Path, tmp_path: Path) -> None:
     def run(name: str, *flags: str) -> bytes:
         words = [
