@@ -108,7 +108,9 @@ template <class T, class Cell> class Forward {
     if (k && !pass.saved) me.wait();  // the others may still read the chunk before
     long first, past;
     me.share(end - begin, MAX_ROWS, first, past);
-    for_blocks<InputTiles>(pass, gate_first, begin + first, begin + past, 0, nb);
+    const long some = rows_in_cache<T>(s.I);
+    for (long r = begin + first; r < begin + past; r += some)
+      for_blocks<InputTiles>(pass, gate_first, r, r + some < begin + past ? r + some : begin + past, 0, nb);
     if (call.weights.gx) pass.norm.normalise_input(gate_first, begin + first, begin + past);
     me.wait();
     return gate_first;

@@ -58,15 +58,8 @@ template <class T, class Cell> class Gradients {
     if (!call.dx) return;
     me.share(R, MAX_ROWS, r0, r1);
     GatesProduct<X, G, N, T> dx{dzx, Wx, call.dx, R, s.H, s.I};
-    const long some = rows_in_cache(nb * N * L);
+    const long some = rows_in_cache<T>(nb * N * L);
     for (long r = r0; r < r1; r += some) for_tiles<1, 1>(r, r + some < r1 ? r + some : r1, 0, blocks_of<T>(s.I), dx);
-  }
-
-  // So many rows of dz as stay in a second cache while all columns of dx pass by, in whole tiles.
-  static long rows_in_cache(long width) {
-    constexpr long cache = 384 * 1024;
-    const long rows = cache / (width * static_cast<long>(sizeof(T))) / MAX_ROWS * MAX_ROWS;
-    return rows < MAX_ROWS ? MAX_ROWS : rows;
   }
 
   template <class Slot, int K, int N>

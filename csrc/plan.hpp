@@ -32,7 +32,8 @@ inline Sweep sweep(long k, long rows, long bytes) {
 }
 
 template <class T> Plan plan_forward(const Sizes& s, int G, int asked, bool tokens, bool must_hoist = false) {
-  constexpr long L = LANES<T>, cache = 512 * 1024;  // of a core, in bytes, to be shared with the rows
+  // Of a core, in bytes, to be shared with the rows: from panels of this size on hoisting was faster.
+  constexpr long L = LANES<T>, cache = (BT_REGISTERS == 16 ? 192 : 512) * 1024;
   const long T_ = s.steps.T, R = s.rows(), B = T_ ? (R + T_ - 1) / T_ : 0;  // rows of a step, on average
   const long nb = blocks_of<T>(s.H);
   const long step_work = B * nb * (G * s.P + 24);  // vector operations of one step, roughly

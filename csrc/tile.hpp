@@ -149,6 +149,13 @@ template <int S, int V> struct TileSizes {
   }
 };
 
+// So many rows of `width` numbers as stay in a second cache while all blocks pass by, in whole tiles.
+template <class T> long rows_in_cache(long width) {
+  constexpr long cache = 384 * 1024;
+  const long rows = cache / (width * static_cast<long>(sizeof(T))) / MAX_ROWS * MAX_ROWS;
+  return rows < MAX_ROWS ? MAX_ROWS : rows;
+}
+
 // Covers rows [r0, r1) x blocks [b0, b1) with calls f.tile<M, J>(row, block). The blocks are the outer loop, so that a panel
 // serves all rows while it is in cache.
 template <int S, int V, class F> void for_tiles(long r0, long r1, long b0, long b1, F& f, Sweep sweep = {}) {
