@@ -4,7 +4,8 @@ Peers: ``torch.nn``, JAX (``lax.scan``), ONNX Runtime (inference). Ours: the eng
 (``backtime.kernels``), and under autograd (``backtime.nn``). All start from the same weights, input and
 upstream gradient, and the gradient of the input is wanted. Before anything is timed, every result of every
 side is compared with torch.nn in float64. Each number of threads has a process of its own, on so many cores.
-With ``--isa`` all sides use no instruction set above the one named, but ONNX Runtime, which cannot be told.
+With ``--isa`` all sides use no instruction set above the one named, but ONNX Runtime and JAX's matrix
+products, which cannot be told.
 """
 
 import argparse
@@ -33,8 +34,8 @@ is that of multiply-adds on registers (`benchmarks.peak`), on the same instructi
 the time of the best peer over ours: above 1 backtime is faster.{hidden}
 
 ![share of the peak at every point](plots/{plot}.svg)"""
-HIDDEN = """ Instruction sets above {isa} are hidden from all but ONNX Runtime,
-which has no switch for it."""
+HIDDEN = """ Instruction sets above {isa} are hidden from all but ONNX Runtime
+and JAX's matrix products, which have no switch for it."""
 
 
 def shape(text: str) -> tuple[int, int, int]:
