@@ -42,6 +42,11 @@ def test_truncation_shorter_than_the_dependency_is_named(seed: int) -> None:
     assert long.illnesses == ["healthy"], long.line
 
 
+def test_the_advice_has_the_name_that_the_length_has_in_the_task() -> None:
+    found = judge(flow(make("short truncation", 0), batch(0)), 4, length_option="--lookback")
+    assert [own.option.split()[0] for own in found.findings[0].advice] == ["--lookback"]
+
+
 def test_a_shut_forget_gate_is_the_cause_that_is_named() -> None:
     assert "The forget gate is shut" in verdict("forget bias -5", 0).findings[0].text
 

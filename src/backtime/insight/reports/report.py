@@ -50,7 +50,9 @@ def report(
 ) -> Report:
     """Judge a flow. Without ``mean_loss`` its loss is a sum over steps and sequences."""
     mean = flow.loss / max(flow.losses * flow.sequences, 1) if mean_loss is None else mean_loss
-    return Report(name, flow, judge(flow, seq_length, needs), seq_length, mean, length_option, needs)
+    return Report(
+        name, flow, judge(flow, seq_length, needs, length_option), seq_length, mean, length_option, needs
+    )
 
 
 def plain(value: Any) -> Any:

@@ -56,7 +56,7 @@ def _remedies(level: LevelFlow) -> tuple[str, list[Advice]]:
     return text, [*advice, Advice("train longer: gates open as they learn", "--epochs 50")]
 
 
-def truncated(flow: Flow, seq_length: int | None) -> list[Finding]:
+def truncated(flow: Flow, seq_length: int | None, length_option: str) -> list[Finding]:
     """Training cuts the gradient before it ends by itself."""
     own = flow.truncation
     if own is None or seq_length is None or 2 * seq_length > flow.steps:  # too short a window to tell
@@ -77,7 +77,7 @@ def truncated(flow: Flow, seq_length: int | None) -> list[Finding]:
             sure_of(-cosine, -CUT_OFF, -0.5),
             text,
             "truncation.chunk_cosine",
-            [Advice("longer chunks", f"--seq-length {best}")],
+            [Advice("longer chunks", f"{length_option} {best}")],
         )
     ]
 

@@ -12,11 +12,17 @@ from backtime.insight.verdict.illnesses import dead, exploding, saturated
 from backtime.insight.verdict.reach import steps_of, truncated, vanishing
 
 
-def judge(flow: Flow, seq_length: int | None = None, needs: int | None = None) -> Verdict:
+def judge(
+    flow: Flow,
+    seq_length: int | None = None,
+    needs: int | None = None,
+    length_option: str = "--seq-length",
+) -> Verdict:
     """The verdict on a flow; ``seq_length`` is what the model is trained with, where that is known.
 
     ``needs`` is how many steps back the answer lies in your problem, which no gradient can tell: the gradient
     vanishes, then, if less than 1 % of it is left before. Without it, if that is so after a few steps.
+    ``length_option`` is what ``train`` calls ``seq_length`` in this task; the advice names it.
 
     Raises ``UsageError`` where ``needs`` is less than 1.
     """
@@ -31,7 +37,7 @@ def judge(flow: Flow, seq_length: int | None = None, needs: int | None = None) -
     if not findings or all(own.illness == "dead units" for own in findings):
         findings += vanishing(flow, needs)
     if not {"exploding", "saturated"} & {own.illness for own in findings}:
-        findings += truncated(flow, seq_length)
+        findings += truncated(flow, seq_length, length_option)
     findings.sort(key=lambda own: -own.sure)
     ill = {own.illness for own in findings} - {"truncated too early", "dead units"}
     return Verdict(findings, _line(flow, findings, needs), None if ill else _length(flow, needs))
