@@ -108,7 +108,7 @@ template <class T, class Cell> class Forward {
     if (k && !pass.saved) me.wait();  // the others may still read the chunk before
     long first, past;
     me.share(end - begin, MAX_ROWS, first, past);
-    const long some = rows_in_cache<T>(s.I);
+    const long some = call.x ? rows_in_cache<T>(s.I) : past - first;  // of integers there are no rows to keep in cache
     for (long r = begin + first; r < begin + past; r += some)
       for_blocks<InputTiles>(pass, gate_first, r, r + some < begin + past ? r + some : begin + past, 0, nb);
     if (call.weights.gx) pass.norm.normalise_input(gate_first, begin + first, begin + past);
