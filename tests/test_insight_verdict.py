@@ -6,6 +6,7 @@ import pytest
 from backtime import UsageError
 from backtime.insight import flow
 from backtime.insight.measures import fallen
+from backtime.insight.reports.report import report
 from backtime.insight.verdict.figures import recommended
 from backtime.insight.verdict.findings import Verdict
 from backtime.insight.verdict.rules import judge
@@ -43,8 +44,8 @@ def test_truncation_shorter_than_the_dependency_is_named(seed: int) -> None:
 
 
 def test_the_advice_has_the_name_that_the_length_has_in_the_task() -> None:
-    found = judge(flow(make("short truncation", 0), batch(0)), 4, length_option="--lookback")
-    assert [own.option.split()[0] for own in found.findings[0].advice] == ["--lookback"]
+    found = report("model", flow(make("short truncation", 0), batch(0)), 4, length_option="--lookback")
+    assert [own.option.split()[0] for own in found.verdict.findings[0].advice] == ["--lookback"]
 
 
 def test_a_shut_forget_gate_is_the_cause_that_is_named() -> None:
