@@ -16,30 +16,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import children, common
+from benchmarks.loop_points import CELLS, KINDS, SEED, drawn, listed
 from benchmarks.plots import draw_ratios
 from benchmarks.user_loop import LIBRARIES, Point
 
-CELLS = ("RNN", "GRU", "LSTM")
-KINDS = ("plain", "lengths", "both")
-# B, T, H, layers, V
-SHAPES = [
-    (1, 100, 32, 1, 65),
-    (1, 50, 128, 1, 65),
-    (4, 30, 24, 2, 65),
-    (8, 64, 64, 1, 65),
-    (16, 50, 64, 2, 65),
-    (24, 60, 96, 1, 65),
-    (128, 20, 128, 1, 65),
-    (50, 50, 128, 2, 65),
-    (20, 20, 200, 2, 10_000),
-    (32, 35, 256, 1, 2000),
-    (64, 50, 256, 1, 65),
-    (20, 35, 512, 1, 65),
-    (16, 35, 512, 2, 2000),
-    (64, 20, 1024, 1, 65),
-]
-SPECIAL = [(8, 64, 64, 1, 65), (32, 50, 128, 2, 65), (32, 35, 256, 1, 2000), (20, 35, 512, 1, 65)]
-QUICK = [(1, 100, 32, 1, 65), (24, 60, 96, 1, 65), (50, 50, 128, 2, 65), (20, 35, 512, 1, 65)]
 # Sums in another order: a rounding of float32 (6e-8) grown by the first steps of Adam; 2e-7 was seen.
 TOLERANCE = 1e-5
 KEYS = ("ms", "mean", "slow", "processors")
@@ -50,14 +30,6 @@ Adam), from {rounds} processes a side that took turns{conditions}. {setting}
 "mean" is the mean step, "slow" the slowest hundredth, "processors" our processor time over wall time.
 Losses of the first steps agreed to {tolerance:.0e} before. The last columns are their time over ours: above 1
 backtime is faster."""
-
-
-def points(args: argparse.Namespace) -> list[Point]:
-    """Plain ones of every cell, then those with lengths, then those with both directions."""
-    plain, special = (QUICK, QUICK[1:3]) if args.quick else (SHAPES, SPECIAL)
-    each = [(shape, "plain") for shape in plain]
-    each += [(shape, kind) for kind in ("lengths", "both") for shape in special]
-    return [Point(cell, *shape, kind) for cell in args.cells for shape, kind in each if kind in args.kinds]
 
 
 def run_process(library: str, point: Point, seconds: float, args: argparse.Namespace) -> dict[str, Any]:
@@ -142,22 +114,26 @@ def summary(times: Times) -> str:
 def main() -> None:
     options = common.parser(__doc__)
     options.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
-    options.add_argument(
-        "--kinds", nargs="+", choices=("plain", "lengths", "both"), default=("plain", "lengths", "both")
-    )
+    options.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     options.add_argument("--isa", help="the highest instruction set of all sides, such as avx2")
     options.add_argument("--busy", action="store_true", help="with a process that spins on each core")
     options.add_argument("--compiled", action="store_true", help="torch.compile of torch.nn too")
+    options.add_argument("--random", type=int, metavar="N", help="so many shapes drawn at random instead")
     options.add_argument("--rounds", type=int, metavar="N", help="processes of a side at a point")
     args = options.parse_args()
     rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 1.5)
     libraries = [library for library in LIBRARIES if library != "compiled" or args.compiled]
+    of = args.cells, args.kinds
+    chosen = drawn(args.random, *of) if args.random else listed(*of, args.quick)
     with busy(args.busy):
-        times = measure(points(args), libraries, rounds, seconds, args)
+        times = measure(chosen, libraries, rounds, seconds, args)
     conditions = ", a process spinning on each core" if args.busy else ""
     conditions += f", torch.set_num_threads({args.threads}) on both sides" if args.threads else ""
+    conditions += ", torch.compile too" if args.compiled else ""
+    conditions += f", shapes drawn at random (seed {SEED})" if args.random else ""
     isa = args.isa or common.kernels.engine_info()["isa"]
     name = f"own_loop-{isa}{'-busy' if args.busy else ''}{f'-{args.threads}' if args.threads else ''}"
+    name += f"{'-compiled' if args.compiled else ''}{'-random' if args.random else ''}"
     head = ["B,T,H,layers,V", *libraries, "torch mean", "ours", "torch slow", "ours", "processors"]
     head += [f"{library}/ours" for library in libraries if library != "backtime"]
     kinds = dict.fromkeys(point.kind for point in times)

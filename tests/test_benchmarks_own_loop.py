@@ -1,0 +1,53 @@
+"""The points of the training loop that `own_loop` measures, and what it makes of their times."""
+
+from typing import Any
+
+import pytest
+from benchmarks import own_loop
+from benchmarks.loop_points import CELLS, KINDS, MOST_LOGITS, SHAPES, drawn, listed
+from benchmarks.user_loop import Point
+
+POINT = Point("LSTM", 8, 64, 64, 1, 65)
+
+
+def test_the_listed_points_are_of_every_cell_and_kind() -> None:
+    points = listed(CELLS, KINDS, quick=False)
+    assert len(points) == len(set(points)) and {(p.cell, p.kind) for p in points} == {
+        (cell, kind) for cell in CELLS for kind in KINDS
+    }
+    assert [p[1:6] for p in listed(("GRU",), ("plain",), quick=False)] == SHAPES
+
+
+def test_points_are_drawn_without_a_choice() -> None:
+    points = drawn(40, CELLS, KINDS)
+    assert len(set(points)) == 40 and points == drawn(40, CELLS, KINDS)
+    assert {p.cell for p in points} == set(CELLS) and {p.kind for p in points} == set(KINDS)
+    assert all(p.B * p.T * p.V <= MOST_LOGITS for p in points)
+    assert {p.kind for p in drawn(5, ("RNN",), ("both",))} == {"both"}
+
+
+def test_the_summary_is_over_the_same_cell_and_kind() -> None:
+    def sides(torch: float, ours: float) -> dict[str, dict[str, Any]]:
+        return {"torch": dict.fromkeys(own_loop.KEYS, torch), "backtime": dict.fromkeys(own_loop.KEYS, ours)}
+
+    times = {POINT: sides(8, 2), POINT._replace(T=5): sides(1, 1), POINT._replace(kind="both"): sides(3, 2)}
+    *_, plain, both = own_loop.summary(times).splitlines()
+    assert [cell.strip() for cell in plain.split("|")[1:5]] == ["LSTM plain", "2", "2.00", "2.00"]
+    assert plain.split("|")[5].strip() == "1.00" and both.split("|")[5].strip() == "1.50"
+    assert [line[0] for line in own_loop.rows(times, "both")] == ["lstm 8,64,64,1,65"]
+
+
+def test_a_side_that_trains_another_model_is_refused() -> None:
+    with pytest.raises(SystemExit, match="losses of backtime"):
+        own_loop.check(POINT, {"torch": [2.0, 1.9], "backtime": [2.0, 1.8]})
+
+
+@pytest.mark.slow
+def test_a_drawn_point_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(own_loop, "drawn", lambda *_: [Point("GRU", 2, 5, 8, 1, 10, "lengths")])
+    monkeypatch.setattr("sys.argv", ["own_loop", "--random", "1", "--rounds", "1", "--seconds", "0.05"])
+    own_loop.main()
+    shown = capsys.readouterr().out
+    assert "shapes drawn at random (seed 1)" in shown and "gru 2,5,8,1,10" in shown
