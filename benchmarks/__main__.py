@@ -5,6 +5,7 @@ import sys
 
 ALL = (
     "own_loop",
+    "ceiling",
     "two_processes",
     "peak",
     "engine_grid",

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.inside import Inside
+from benchmarks.peak import peak_gflops
+
 LIBRARIES = ("torch", "compiled", "backtime")
 COMPARED = 6  # steps whose losses the sides must agree on
 PADDED = -100  # the target that cross_entropy leaves out
@@ -75,27 +78,31 @@ def layer_step(point: Point, library: str) -> Callable[[], float]:
     return step
 
 
-def loop_step(point: Point, library: str) -> Callable[[], float]:
-    """A step of the whole loop: returns its loss."""
-    network = Network(point, library)
-    model = torch.compile(network) if library == "compiled" else network
-    adam = torch.optim.Adam(network.parameters(), lr=1e-3)
-    tokens = torch.randint(point.V, (point.T, point.B))
-    targets, lengths = torch.randint(point.V, (point.T, point.B)), None
-    if point.kind == "lengths":
-        lengths = torch.randint(max(1, point.T // 4), point.T + 1, (point.B,))
-        targets[torch.arange(point.T)[:, None] >= lengths] = PADDED
+class Loop:
+    """The whole loop at a point; a call is a step and returns its loss."""
 
-    def step() -> float:
-        adam.zero_grad()
-        logits = model(tokens, lengths).view(-1, point.V)
-        loss = nn.functional.cross_entropy(logits, targets.view(-1), ignore_index=PADDED)
+    def __init__(self, point: Point, library: str) -> None:
+        """Network, optimiser, and the one batch that all steps see."""
+        self.V, self.network = point.V, Network(point, library)
+        self.model = torch.compile(self.network) if library == "compiled" else self.network
+        self.adam = torch.optim.Adam(self.network.parameters(), lr=1e-3)
+        self.tokens = torch.randint(point.V, (point.T, point.B))
+        self.targets, self.lengths = torch.randint(point.V, (point.T, point.B)), None
+        self.rows = point.T * point.B
+        if point.kind == "lengths":
+            self.lengths = torch.randint(max(1, point.T // 4), point.T + 1, (point.B,))
+            self.targets[torch.arange(point.T)[:, None] >= self.lengths] = PADDED
+            self.rows = int(self.lengths.sum())
+
+    def __call__(self) -> float:
+        """A step."""
+        self.adam.zero_grad()
+        logits = self.model(self.tokens, self.lengths).view(-1, self.V)
+        loss = nn.functional.cross_entropy(logits, self.targets.view(-1), ignore_index=PADDED)
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        adam.step()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.adam.step()
         return loss.item()
-
-    return step
 
 
 def run(step: Callable[[], float], seconds: float) -> dict[str, Any]:
@@ -118,6 +125,22 @@ def _faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
+def run_inside(loop: Loop, seconds: float) -> dict[str, float]:
+    """Milliseconds of a step, and of it inside the layer; its rows; GFLOP/s that its threads can issue."""
+    inside = Inside(loop.network)
+
+    def step() -> tuple[float, float]:
+        before, start = inside.forward + inside.backward, time.perf_counter()
+        loop()
+        return time.perf_counter() - start, inside.forward + inside.backward - before
+
+    start, pairs = time.perf_counter(), [step() for _ in range(COMPARED)]
+    while time.perf_counter() - start < seconds:
+        pairs.append(step())
+    ms, within = (1e3 * statistics.median(each) for each in zip(*pairs[COMPARED // 2 :], strict=True))
+    return {"ms": ms, "inside": within, "rows": loop.rows, "peak": peak_gflops(torch.get_num_threads())}
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("library", choices=LIBRARIES)
@@ -125,14 +148,18 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=2.0)
     options.add_argument("--set-threads", type=int, help="torch.set_num_threads; backtime is told nothing")
     options.add_argument("--layer-alone", action="store_true", help="its two passes, no other operation")
+    options.add_argument("--inside", action="store_true", help="the share of the layer, and the peak")
     args = options.parse_args()
     if args.set_threads:
         torch.set_num_threads(args.set_threads)
     cell, *numbers = args.point[:6]
     point = Point(cell, *map(int, numbers), *args.point[6:])
     torch.manual_seed(0)
-    make = layer_step if args.layer_alone else loop_step
-    print(json.dumps(run(make(point, args.library), args.seconds)))
+    if args.inside:
+        print(json.dumps(run_inside(Loop(point, args.library), args.seconds)))
+    else:
+        make = layer_step if args.layer_alone else Loop
+        print(json.dumps(run(make(point, args.library), args.seconds)))
 
 
 if __name__ == "__main__":

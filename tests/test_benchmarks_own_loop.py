@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from benchmarks import own_loop
+from benchmarks import ceiling, own_loop, user_loop
 from benchmarks.loop_points import CELLS, KINDS, MOST_LOGITS, SHAPES, drawn, listed
 from benchmarks.user_loop import Point
 
@@ -51,3 +51,20 @@ def test_a_drawn_point_is_measured(
     own_loop.main()
     shown = capsys.readouterr().out
     assert "shapes drawn at random (seed 1)" in shown and "gru 2,5,8,1,10" in shown
+
+
+def test_the_ceiling_is_that_of_a_layer_at_the_peak() -> None:
+    point = Point("LSTM", 10, 20, 100, 2, 65, "both")
+    # forward, two directions: 4 gates of 100 units, from 100 and then 200 numbers, and from 100 of h
+    forward = 2 * 2 * 4 * 100 * (200 + 300) * 200
+    assert ceiling.gflop(point, 200) == pytest.approx(3 * forward / 1e9)
+    ours = {"ms": 20.0, "inside": 12.0, "rows": 200, "peak": 3 * forward / 1e9 / 6e-3}  # 6 ms at the peak
+    row, ratio, most = ceiling.line(point, 28.0, ours)
+    assert ratio == pytest.approx(1.4) and most == pytest.approx(28 / (8 + 6)) and row[5] == "50%"
+    assert ceiling.mean([1.0, 4.0]) == pytest.approx(2)
+
+
+@pytest.mark.slow
+def test_the_layer_takes_a_part_of_the_step() -> None:
+    inside = user_loop.run_inside(user_loop.Loop(Point("LSTM", 4, 10, 16, 1, 10, "lengths"), "backtime"), 0.1)
+    assert 0 < inside["inside"] < inside["ms"] and 4 * 2 <= inside["rows"] <= 40 and inside["peak"] > 0
