@@ -35,6 +35,7 @@ SIZES = {  # what a random point is drawn from
     "V": (2, 10, 65, 300, 1000, 5000),
 }
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+MOST_DRAWN = 1000  # of some ten thousand that there are
 MOST_WORK, MOST_LOGITS = 6e9, 2e7  # multiply-adds of a forward pass, some half a second a step; numbers
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import children, common
-from benchmarks.loop_points import CELLS, KINDS, SEED, drawn, listed
+from benchmarks.loop_points import CELLS, KINDS, MOST_DRAWN, SEED, drawn, listed
 from benchmarks.plots import draw_ratios
 from benchmarks.user_loop import LIBRARIES, Point
 
@@ -121,6 +121,8 @@ def main() -> None:
     options.add_argument("--random", type=int, metavar="N", help="so many shapes drawn at random instead")
     options.add_argument("--rounds", type=int, metavar="N", help="processes of a side at a point")
     args = options.parse_args()
+    if args.random is not None and not 1 <= args.random <= MOST_DRAWN:
+        options.error(f"--random is {args.random}; expected 1 to {MOST_DRAWN}")
     rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 1.5)
     libraries = [library for library in LIBRARIES if library != "compiled" or args.compiled]
     of = args.cells, args.kinds

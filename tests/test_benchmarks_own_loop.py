@@ -42,6 +42,16 @@ def test_a_side_that_trains_another_model_is_refused() -> None:
         own_loop.check(POINT, {"torch": [2.0, 1.9], "backtime": [2.0, 1.8]})
 
 
+@pytest.mark.parametrize("number", ["0", "-3", "100000"])
+def test_a_number_of_shapes_that_makes_no_sense_is_refused(
+    number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["own_loop", "--random", number])
+    with pytest.raises(SystemExit):
+        own_loop.main()
+    assert f"--random is {number}; expected 1 to 1000" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_drawn_point_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
