@@ -4,12 +4,10 @@ What stands around the layer takes as long as it does, so the ratio over `torch.
 layer can pass. The sides run benchmarks/user_loop.py, a process each, in turns.
 """
 
-import math
-import statistics
-from collections.abc import Sequence
+from statistics import geometric_mean as mean
 
 from benchmarks import children, common
-from benchmarks.loop_points import CELLS, GATES, KINDS, listed
+from benchmarks.loop_points import CELLS, GATES, KINDS, listed, name
 from benchmarks.user_loop import Point
 
 HEAD = [
@@ -37,11 +35,6 @@ def gflop(point: Point, rows: int) -> float:
     return 3 * total / 1e9
 
 
-def mean(ratios: Sequence[float]) -> float:
-    """The geometric mean."""
-    return math.exp(statistics.fmean(map(math.log, ratios)))
-
-
 def line(point: Point, torch: float, ours: dict[str, float]) -> tuple[list[str], float, float]:
     """A line of the table; the ratio measured, and the one that nothing can pass."""
     work, around = gflop(point, int(ours["rows"])), ours["ms"] - ours["inside"]
@@ -49,7 +42,7 @@ def line(point: Point, torch: float, ours: dict[str, float]) -> tuple[list[str],
     rate = 1e3 * work / ours["inside"]
     times = [common.ms(part / 1e3) for part in (torch, ours["ms"], around)]
     shares = [f"{rate:.0f}", f"{rate / ours['peak']:.0%}", f"{ratio:.2f}", f"{ceiling:.2f}"]
-    return [f"{point.cell.lower()} {','.join(map(str, point[1:6]))}", *times, *shares], ratio, ceiling
+    return [name(point), *times, *shares], ratio, ceiling
 
 
 def measure(point: Point, seconds: float, isa: str | None) -> tuple[list[str], float, float]:

@@ -35,8 +35,13 @@ SIZES = {  # what a random point is drawn from
     "V": (2, 10, 65, 300, 1000, 5000),
 }
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
-MOST_DRAWN = 1000  # of some ten thousand that there are
-MOST_WORK, MOST_LOGITS = 6e9, 2e7  # multiply-adds of a forward pass, some half a second a step; numbers
+MOST_DRAWN = 1000
+MOST_WORK, MOST_LOGITS = 12e9, 2e7  # multiply-adds of a forward pass, some half a second a step; numbers
+
+
+def name(point: Point) -> str:
+    """How tables call it."""
+    return f"{point.cell.lower()} {','.join(map(str, point[1:6]))}"
 
 
 def listed(cells: Sequence[str], kinds: Sequence[str], quick: bool) -> list[Point]:
@@ -59,6 +64,6 @@ def drawn(number: int, cells: Sequence[str], kinds: Sequence[str]) -> list[Point
 
 
 def _work(point: Point) -> float:
-    """Multiply-adds of a forward pass, halved."""
-    layers = GATES[point.cell] * point.H * point.layers * (1 + (point.kind == "both"))
-    return point.B * point.T * point.H * (layers + point.V / 2)
+    """Multiply-adds of a forward pass, as if every layer read H numbers."""
+    layers = 2 * GATES[point.cell] * point.H * point.layers * (1 + (point.kind == "both"))
+    return point.B * point.T * point.H * (layers + point.V)

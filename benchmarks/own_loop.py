@@ -7,7 +7,6 @@ into all of one.
 
 import argparse
 import contextlib
-import math
 import os
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import children, common
-from benchmarks.loop_points import CELLS, KINDS, MOST_DRAWN, SEED, drawn, listed
+from benchmarks.loop_points import CELLS, KINDS, MOST_DRAWN, SEED, drawn, listed, name
 from benchmarks.plots import draw_ratios
 from benchmarks.user_loop import LIBRARIES, Point
 
@@ -57,7 +56,7 @@ def measure(
                     found[point][library].append(run_process(library, point, seconds, args))
             if n == 0:
                 check(point, {library: runs[0]["losses"] for library, runs in found[point].items()})
-            print(f"round {n + 1}: {_name(point)}", file=sys.stderr, flush=True)
+            print(f"round {n + 1}: {name(point)}", file=sys.stderr, flush=True)
     return {
         point: {
             library: {key: statistics.median(one[key] for one in runs) for key in KEYS}
@@ -81,17 +80,13 @@ def busy(wanted: bool) -> Iterator[None]:
             process.wait()
 
 
-def _name(point: Point) -> str:
-    return f"{point.cell.lower()} {','.join(map(str, point[1:6]))}"
-
-
 def rows(times: Times, kind: str) -> list[list[str]]:
     """A line of the table for each point of this kind."""
     lines = []
     for point, sides in times.items():
         if point.kind == kind:
             ours, theirs = sides["backtime"], sides["torch"]
-            line = [_name(point), *(common.ms(side["ms"] / 1e3) for side in sides.values())]
+            line = [name(point), *(common.ms(side["ms"] / 1e3) for side in sides.values())]
             line += [common.ms(side[key] / 1e3) for key in ("mean", "slow") for side in (theirs, ours)]
             ratios = [sides[name]["ms"] / ours["ms"] for name in sides if name != "backtime"]
             lines.append([*line, f"{ours['processors']:.2f}", *(f"{ratio:.2f}" for ratio in ratios)])
@@ -104,7 +99,7 @@ def summary(times: Times) -> str:
     for cell, kind in dict.fromkeys((point.cell, point.kind) for point in times):
         sides = [sides for point, sides in times.items() if (point.cell, point.kind) == (cell, kind)]
         by = {key: [one["torch"][key] / one["backtime"][key] for one in sides] for key in KEYS[:3]}
-        means = [math.exp(statistics.fmean(map(math.log, by[key]))) for key in ("ms", "mean")]
+        means = [statistics.geometric_mean(by[key]) for key in ("ms", "mean")]
         each = [*means, *(min(ratios) for ratios in by.values())]
         lines.append([f"{cell} {kind}", len(sides), *(f"{ratio:.2f}" for ratio in each)])
     head = ["over torch.nn", "shapes", "geometric mean of medians", "of means"]
@@ -134,17 +129,17 @@ def main() -> None:
     conditions += ", torch.compile too" if args.compiled else ""
     conditions += f", shapes drawn at random (seed {SEED})" if args.random else ""
     isa = args.isa or common.kernels.engine_info()["isa"]
-    name = f"own_loop-{isa}{'-busy' if args.busy else ''}{f'-{args.threads}' if args.threads else ''}"
-    name += f"{'-compiled' if args.compiled else ''}{'-random' if args.random else ''}"
+    plot = f"own_loop-{isa}{'-busy' if args.busy else ''}{f'-{args.threads}' if args.threads else ''}"
+    plot += f"{'-compiled' if args.compiled else ''}{'-random' if args.random else ''}"
     head = ["B,T,H,layers,V", *libraries, "torch mean", "ours", "torch slow", "ours", "processors"]
     head += [f"{library}/ours" for library in libraries if library != "backtime"]
     kinds = dict.fromkeys(point.kind for point in times)
     tables = [summary(times), *(f"**{kind}**\n\n{common.table(head, rows(times, kind))}" for kind in kinds)]
     if args.write:
         draw_ratios(
-            {_name(p) + f" {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}, name
+            {name(p) + f" {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}, plot
         )
-        tables.insert(0, f"![their time over ours](plots/{name}.svg)")
+        tables.insert(0, f"![their time over ours](plots/{plot}.svg)")
     hidden = f"Instruction sets above {isa} are hidden from both sides; nothing else is set."
     setting = hidden if args.isa else "No environment variable is set."
     notes = NOTES.format(rounds=rounds, conditions=conditions, setting=setting, tolerance=TOLERANCE)

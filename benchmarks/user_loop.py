@@ -16,9 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from benchmarks.inside import Inside
-from benchmarks.peak import peak_gflops
-
 LIBRARIES = ("torch", "compiled", "backtime")
 COMPARED = 6  # steps whose losses the sides must agree on
 PADDED = -100  # the target that cross_entropy leaves out
@@ -127,6 +124,9 @@ def _faults() -> int:
 
 def run_inside(loop: Loop, seconds: float) -> dict[str, float]:
     """Milliseconds of a step, and of it inside the layer; its rows; GFLOP/s that its threads can issue."""
+    from benchmarks.inside import Inside  # both import backtime, which the process of another side must not
+    from benchmarks.peak import peak_gflops
+
     inside = Inside(loop.network)
 
     def step() -> tuple[float, float]:

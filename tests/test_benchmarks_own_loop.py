@@ -1,5 +1,7 @@
 """The points of the training loop that `own_loop` measures, and what it makes of their times."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -71,7 +73,12 @@ def test_the_ceiling_is_that_of_a_layer_at_the_peak() -> None:
     ours = {"ms": 20.0, "inside": 12.0, "rows": 200, "peak": 3 * forward / 1e9 / 6e-3}  # 6 ms at the peak
     row, ratio, most = ceiling.line(point, 28.0, ours)
     assert ratio == pytest.approx(1.4) and most == pytest.approx(28 / (8 + 6)) and row[5] == "50%"
-    assert ceiling.mean([1.0, 4.0]) == pytest.approx(2)
+
+
+def test_no_side_loads_the_library_of_another() -> None:
+    seen = "import sys, benchmarks.user_loop; print('torch' in sys.modules, 'backtime' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["True", "False"]
 
 
 @pytest.mark.slow
