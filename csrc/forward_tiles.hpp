@@ -1,7 +1,7 @@
 // The tiles of a forward pass. Layout says whether a block's gates have a vector each or share them (paired.hpp).
 #pragma once
 #include "forward_pass.hpp"
-#include "tile.hpp"
+#include "tiling.hpp"
 
 namespace backtime::BT_ISA {
 

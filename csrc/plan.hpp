@@ -3,7 +3,7 @@
 #pragma once
 #include "calls.hpp"
 #include "panel.hpp"
-#include "tile.hpp"
+#include "tiling.hpp"
 
 namespace backtime::BT_ISA {
 

@@ -2,7 +2,7 @@
 #pragma once
 #include "panel.hpp"
 #include "pool.hpp"
-#include "tile.hpp"
+#include "tiling.hpp"
 
 namespace backtime::BT_ISA {
 
