@@ -31,9 +31,9 @@ Losses of the first steps agreed to {tolerance:.0e} before. The last columns are
 backtime is faster."""
 
 
-def run_process(library: str, point: Point, seconds: float, args: argparse.Namespace) -> dict[str, Any]:
+def run_process(library: str, point: Point, args: argparse.Namespace) -> dict[str, Any]:
     """One side at one point, in a process of its own."""
-    words = [library, *map(str, point), "--seconds", str(seconds)]
+    words = [library, *map(str, point), "--seconds", str(args.seconds)]
     words += ["--set-threads", str(args.threads)] if args.threads else []
     return children.run("user_loop", words, isa=args.isa)
 
@@ -44,16 +44,14 @@ def check(point: Point, losses: dict[str, list[float]]) -> None:
         common.agree(f"{point}: losses of {library}", [found], [losses["torch"]], TOLERANCE)
 
 
-def measure(
-    chosen: list[Point], libraries: list[str], rounds: int, seconds: float, args: argparse.Namespace
-) -> Times:
+def measure(chosen: list[Point], libraries: list[str], args: argparse.Namespace) -> Times:
     """Medians over the rounds of what the processes print; torch.compile, slow to begin, has one round."""
     found: dict[Point, dict[str, list[Any]]] = {p: {library: [] for library in libraries} for p in chosen}
-    for n in range(rounds):
+    for n in range(args.rounds):
         for point in chosen:
             for library in libraries:
                 if n == 0 or library != "compiled":
-                    found[point][library].append(run_process(library, point, seconds, args))
+                    found[point][library].append(run_process(library, point, args))
             if n == 0:
                 check(point, {library: runs[0]["losses"] for library, runs in found[point].items()})
             print(f"round {n + 1}: {name(point)}", file=sys.stderr, flush=True)
@@ -106,7 +104,8 @@ def summary(times: Times) -> str:
     return common.table([*head, "least of medians", "of means", "of slow steps"], lines)
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """What the command line says, rounds and seconds filled in."""
     options = common.parser(__doc__)
     options.add_argument("--cells", nargs="+", choices=CELLS, default=CELLS)
     options.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
@@ -118,32 +117,58 @@ def main() -> None:
     args = options.parse_args()
     if args.random is not None and not 1 <= args.random <= MOST_DRAWN:
         options.error(f"--random is {args.random}; expected 1 to {MOST_DRAWN}")
-    rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 1.5)
+    args.rounds = args.rounds or (1 if args.quick else 3)
+    args.seconds = args.seconds or (1.0 if args.quick else 1.5)
+    return args
+
+
+def conditions(args: argparse.Namespace) -> str:
+    """Of the title: what else than a quiet machine and nothing set."""
+    return "".join(
+        f", {words}"
+        for holds, words in (
+            (args.busy, "a process spinning on each core"),
+            (args.threads, f"torch.set_num_threads({args.threads}) on both sides"),
+            (args.compiled, "torch.compile too"),
+            (args.random, f"shapes drawn at random (seed {SEED})"),
+        )
+        if holds
+    )
+
+
+def plot_name(args: argparse.Namespace, isa: str) -> str:
+    marks = (args.busy and "busy", args.threads, args.compiled and "compiled", args.random and "random")
+    return "-".join(["own_loop", isa, *(str(mark) for mark in marks if mark)])
+
+
+def tables(times: Times, libraries: list[str]) -> list[str]:
+    """The summary, then every point, a table for each kind."""
+    head = ["B,T,H,layers,V", *libraries, "torch mean", "ours", "torch slow", "ours", "processors"]
+    head += [f"{library}/ours" for library in libraries if library != "backtime"]
+    kinds = dict.fromkeys(point.kind for point in times)
+    return [summary(times), *(f"**{kind}**\n\n{common.table(head, rows(times, kind))}" for kind in kinds)]
+
+
+def main() -> None:
+    args = arguments()
     libraries = [library for library in LIBRARIES if library != "compiled" or args.compiled]
     of = args.cells, args.kinds
     chosen = drawn(args.random, *of) if args.random else listed(*of, args.quick)
     with busy(args.busy):
-        times = measure(chosen, libraries, rounds, seconds, args)
-    conditions = ", a process spinning on each core" if args.busy else ""
-    conditions += f", torch.set_num_threads({args.threads}) on both sides" if args.threads else ""
-    conditions += ", torch.compile too" if args.compiled else ""
-    conditions += f", shapes drawn at random (seed {SEED})" if args.random else ""
+        times = measure(chosen, libraries, args)
     isa = args.isa or common.kernels.engine_info()["isa"]
-    plot = f"own_loop-{isa}{'-busy' if args.busy else ''}{f'-{args.threads}' if args.threads else ''}"
-    plot += f"{'-compiled' if args.compiled else ''}{'-random' if args.random else ''}"
-    head = ["B,T,H,layers,V", *libraries, "torch mean", "ours", "torch slow", "ours", "processors"]
-    head += [f"{library}/ours" for library in libraries if library != "backtime"]
-    kinds = dict.fromkeys(point.kind for point in times)
-    tables = [summary(times), *(f"**{kind}**\n\n{common.table(head, rows(times, kind))}" for kind in kinds)]
+    parts = tables(times, libraries)
     if args.write:
-        draw_ratios(
-            {name(p) + f" {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}, plot
-        )
-        tables.insert(0, f"![their time over ours](plots/{plot}.svg)")
+        ratios = {f"{name(p)} {p.kind}": s["torch"]["ms"] / s["backtime"]["ms"] for p, s in times.items()}
+        draw_ratios(ratios, plot_name(args, isa))
+        parts.insert(0, f"![their time over ours](plots/{plot_name(args, isa)}.svg)")
     hidden = f"Instruction sets above {isa} are hidden from both sides; nothing else is set."
     setting = hidden if args.isa else "No environment variable is set."
-    notes = NOTES.format(rounds=rounds, conditions=conditions, setting=setting, tolerance=TOLERANCE)
-    common.report(f"In a loop of one's own{conditions}, {isa}", notes, "\n\n".join(tables), args.write, isa)
+    notes = NOTES.format(
+        rounds=args.rounds, conditions=conditions(args), setting=setting, tolerance=TOLERANCE
+    )
+    title = f"In a loop of one's own{conditions(args)}, {isa}"
+    common.report(title, notes, "\n\n".join(parts), args.write, isa)
 
 
 if __name__ == "__main__":

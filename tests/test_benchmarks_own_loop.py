@@ -54,6 +54,17 @@ def test_a_number_of_shapes_that_makes_no_sense_is_refused(
     assert f"--random is {number}; expected 1 to 1000" in capsys.readouterr().err
 
 
+def test_title_and_plot_say_under_which_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["own_loop", "--busy", "--threads", "1", "--random", "3", "--quick"])
+    args = own_loop.arguments()
+    assert (args.rounds, args.seconds) == (1, 1.0)
+    assert own_loop.conditions(args) == (
+        ", a process spinning on each core, torch.set_num_threads(1) on both sides"
+        ", shapes drawn at random (seed 1)"
+    )
+    assert own_loop.plot_name(args, "avx2") == "own_loop-avx2-busy-1-random"
+
+
 @pytest.mark.slow
 def test_a_drawn_point_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
