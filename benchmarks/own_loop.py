@@ -117,6 +117,8 @@ def arguments() -> argparse.Namespace:
     args = options.parse_args()
     if args.random is not None and not 1 <= args.random <= MOST_DRAWN:
         options.error(f"--random is {args.random}; expected 1 to {MOST_DRAWN}")
+    if args.rounds is not None and args.rounds < 1:
+        options.error(f"--rounds is {args.rounds}; expected a number from 1")
     args.rounds = args.rounds or (1 if args.quick else 3)
     args.seconds = args.seconds or (1.0 if args.quick else 1.5)
     return args

@@ -9,7 +9,7 @@ namespace backtime::BT_ISA {
 
 constexpr int MAX_ACCUMULATORS = BT_REGISTERS == 32 ? 24 : 12;
 constexpr int AHEAD = 32;  // vectors: how far ahead of the loop the weights of a single block are fetched
-constexpr long LARGE_PANEL = 48 * 1024;  // bytes: with smaller ones the weights of a layer stay in a second cache
+constexpr long LARGE_PANEL = 48 * 1024;  // bytes: with smaller ones a second cache mostly holds the weights of a layer
 
 template <class T, int M, int J, int S> struct Tile {
   Vec<T> z[M][J][S];

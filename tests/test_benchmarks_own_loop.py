@@ -44,14 +44,23 @@ def test_a_side_that_trains_another_model_is_refused() -> None:
         own_loop.check(POINT, {"torch": [2.0, 1.9], "backtime": [2.0, 1.8]})
 
 
-@pytest.mark.parametrize("number", ["0", "-3", "100000"])
-def test_a_number_of_shapes_that_makes_no_sense_is_refused(
-    number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+RANDOM = [("--random", number, "1 to 1000") for number in ("0", "-3", "100000")]
+ROUNDS = [("--rounds", number, "from 1") for number in ("0", "-1")]
+
+
+@pytest.mark.parametrize(("option", "number", "expected"), RANDOM + ROUNDS)
+def test_a_number_that_makes_no_sense_is_refused(
+    option: str,
+    number: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["own_loop", "--random", number])
+    monkeypatch.setattr("sys.argv", ["own_loop", option, number])
     with pytest.raises(SystemExit):
         own_loop.main()
-    assert f"--random is {number}; expected 1 to 1000" in capsys.readouterr().err
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"{option} is {number}; expected" in last and expected in last
 
 
 def test_title_and_plot_say_under_which_conditions(monkeypatch: pytest.MonkeyPatch) -> None:

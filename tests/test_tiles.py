@@ -1,4 +1,4 @@
-"""Register tiles of every shape (csrc/tile.hpp): how rows and blocks are dealt out shows in no result."""
+"""Register tiles of every shape (csrc/tile.hpp, tiling.hpp): how rows are dealt out shows in no result."""
 
 from typing import Any
 
@@ -27,15 +27,27 @@ def step(cell: str, case: Case, rows: slice) -> tuple[np.ndarray, ...]:
     return y, found.dx, *found.dstate
 
 
+def compare(cell: str, inputs: int, units: int, dtype: Any) -> None:
+    """Each row alone with the same rows in batches of every size, bit by bit."""
+    case = make(cell, 2, max(ROWS), inputs, units, dtype)
+    alone = [step(cell, case, slice(r, r + 1)) for r in range(max(ROWS))]
+    y, dx, *dstate = (np.concatenate(parts, axis=-2) for parts in zip(*alone, strict=True))
+    for n in ROWS:
+        found = step(cell, case, slice(0, n))
+        for name, a, b in zip(("y", "dx", "dh0", "dc0"), found, (y, dx, *dstate), strict=False):
+            assert np.array_equal(a, b[..., :n, :]), (name, inputs, units, n)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_a_row_has_the_same_bits_in_tiles_of_every_shape(cell: str, dtype: Any) -> None:
     kernels.set_threads(1)
     for H in UNITS:
-        case = make(cell, 2, max(ROWS), 19, H, dtype)
-        alone = [step(cell, case, slice(r, r + 1)) for r in range(max(ROWS))]
-        y, dx, *dstate = (np.concatenate(parts, axis=-2) for parts in zip(*alone, strict=True))
-        for n in ROWS:
-            found = step(cell, case, slice(0, n))
-            for name, a, b in zip(("y", "dx", "dh0", "dc0"), found, (y, dx, *dstate), strict=False):
-                assert np.array_equal(a, b[..., :n, :]), (name, H, n)
+        compare(cell, 19, H, dtype)
+
+
+@pytest.mark.parametrize("inputs", [600, 1600])  # panels from 48 KB on; of 1600 also hoisted
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_row_has_the_same_bits_where_the_next_panel_is_fetched(cell: str, inputs: int) -> None:
+    kernels.set_threads(1)
+    compare(cell, inputs, 24, np.float32)
