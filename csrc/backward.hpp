@@ -14,7 +14,7 @@ template <class T, class Cell> class Backward {
   const Steps& steps;
   const long nb, np, ni, R;
   const Plan plan;
-  Buffer<T> Wh, Wy, Wn, Wx, p, into, dz, dcell, direct, dq, dh, dzx, dzh, dnc;
+  Buffer<T> Wh, Wy, Wn, Wx, p, into, dz, dcell, direct, dq, dh, dzx, dzh, partial, dnc;
   BackwardPass<T, Cell> pass;
   Gradients<T, Cell> gradients;
 
@@ -25,7 +25,7 @@ template <class T, class Cell> class Backward {
         Wn(Cell::two_products ? nb * nb * L * L : 0), Wx(c.dx ? ni * nb * G * L * L : 0), p(c.weights.p ? nb * 3 * L : 0),
         into(scattered() ? R * s.P : 0), dz(in_place() ? 0 : nb * R * S * L), dcell(Cell::has_cell ? nb * steps.B * L : 0),
         direct(Cell::has_direct || c.options.keeps_h ? np * steps.B * L : 0), dq(c.weights.Wy ? np * R * L : 0),
-        dh(c.weights.gx ? nb * steps.B * L : 0), dzx(c.weights.gx ? nb * R * G * L : 0), dzh(dzx.size()),
+        dh(c.weights.gx ? nb * steps.B * L : 0), dzx(c.weights.gx ? nb * R * G * L : 0), dzh(dzx.size()), partial(np * steps.B * L),
         dnc(c.weights.gc ? nb * R * L : 0), pass{c,
                                                  s,
                                                  c.options,
@@ -40,7 +40,8 @@ template <class T, class Cell> class Backward {
                                                  dq.data(),
                                                  dh.data(),
                                                  dzx.data(),
-                                                 dzh.data()},
+                                                 dzh.data(),
+                                                 partial.data()},
         gradients(pass, Wx.data(), dnc.data()) {}
   int threads() const { return plan.threads; }
   double flops() const { return 4.0 * R * G * s.H * (s.P + (call.x ? s.I : 0)); }
@@ -131,7 +132,10 @@ template <class T, class Cell> class Backward {
     };
     each_span([&](const Span<T>& span, long r0, long r1) {
       HiddenTiles<T, Cell> tiles{pass, span};
-      for_tiles<1, 1>(r0, r1, mine.p0, mine.p1, tiles);
+      for_parts<T>(nb, span.next < 0 ? 0 : r1 - r0, S, [&](Part part) {
+        tiles.part = part;
+        for_tiles<1, 1>(r0, r1, mine.p0, mine.p1, tiles);
+      });
     });
     others();
     if constexpr (Cell::two_products) {

@@ -1,6 +1,7 @@
 // The tiles of a backward pass: dh = dz Wh of the step after, then the cell's arithmetic on the registers.
 #pragma once
 #include "norm_rows.hpp"
+#include "product.hpp"
 #include "span.hpp"
 #include "weights.hpp"
 
@@ -19,6 +20,7 @@ template <class T, class Cell> struct BackwardPass {
   T* dq;                  // (np, R, 1, L) before g of the output product, or null without one
   T* dh;                  // (nb, B, L) dh of a step, for layer norm, which reads it row by row; else null
   T *dzx, *dzh;           // (nb, R, G, L) each before layer norm, or null
+  T* partial;             // (np, B, L) a product after some of its parts
 
   // The rows of step k from `row` on: whether they go on from step k - 1, and whether they reach step k + 1.
   Span<T> span(long k, bool going_on, bool next) const {
@@ -38,14 +40,14 @@ template <class T, class Cell> struct BackwardPass {
     return cut(span.at + row) ? Vec<T>{} : load_n(span.before + row * span.before_ld + block * L, lanes_in<T>(block, s.P));
   }
 
-  // The product that reaches h of rows whose next step begins with row `next`, through mask and cut.
-  template <int M, int J> BT_INLINE void product(Tile<T, M, J, 1>& tile, long row, long next, long block) const {
+  // A part of the product that reaches h of rows whose next step begins with row `next`; with the last one through mask and cut.
+  template <int M, int J> BT_INLINE void product(Tile<T, M, J, 1>& tile, long row, long next, long block, Part part) const {
     const long R = s.rows(), at = next + row;
-    if constexpr (Cell::two_products) multiply_gates<Straight, 2, S>(tile, dz, R, at, s.H, Wh, block);
-    else if constexpr (S == G) multiply_gates<Straight, G, G>(tile, dzh ? dzh : dz, R, at, s.H, Wh, block);
-    else if (dzh) multiply_gates<Straight, G, G>(tile, dzh, R, at, s.H, Wh, block);
-    else multiply_gates<typename Cell::HSlot, G, S>(tile, dz, R, at, s.H, Wh, block);
-    if (o.h_mask || o.cut)
+    if constexpr (Cell::two_products) multiply_gates<Straight, 2, S>(tile, dz, R, at, s.H, Wh, block, part);
+    else if constexpr (S == G) multiply_gates<Straight, G, G>(tile, dzh ? dzh : dz, R, at, s.H, Wh, block, part);
+    else if (dzh) multiply_gates<Straight, G, G>(tile, dzh, R, at, s.H, Wh, block, part);
+    else multiply_gates<typename Cell::HSlot, G, S>(tile, dz, R, at, s.H, Wh, block, part);
+    if (part.past == blocks_of<T>(s.H) && (o.h_mask || o.cut))
       for (int m = 0; m < M; m++)
         for (int j = 0; j < J; j++) tile.z[m][j][0] = masked_noinline(tile.z[m][j][0], row + m, at + m, block + j);
   }
@@ -91,17 +93,27 @@ template <class T, class Cell> struct HiddenTiles {
   static constexpr int L = LANES<T>;
   const BackwardPass<T, Cell>& pass;
   const Span<T> span;
+  Part part{0, 0};
 
   template <int M, int J> void tile(long row, long block) {
-    fetch<M, J>(row, block);
+    const bool last = part.past == blocks_of<T>(pass.s.H);
+    if (last) fetch<M, J>(row, block);
     Tile<T, M, J, 1> dh;  // the product is summed from zero: dy is often much larger than its terms
     dh.clear();
-    if (span.next >= 0) pass.product(dh, row, span.next, block);
+    if (part.first)
+      for (int m = 0; m < M; m++)
+        for (int j = 0; j < J; j++) dh.z[m][j][0] = load(pass.carried(pass.partial, row + m, block + j));
+    if (span.next >= 0) pass.product(dh, row, span.next, block, part);
+    if (!last) return put_aside(dh, row, block);
     for (int m = 0; m < M; m++)
       for (int j = 0; j < J; j++) arrived(dh.z[m][j][0] + past_product(row + m, block + j), row + m, block + j);
   }
 
  private:
+  template <int M, int J> BT_INLINE void put_aside(const Tile<T, M, J, 1>& dh, long row, long block) const {
+    for (int m = 0; m < M; m++)
+      for (int j = 0; j < J; j++) store(pass.carried(pass.partial, row + m, block + j), dh.z[m][j][0]);
+  }
   // What the cell's arithmetic will read, into the first cache while the product is made.
   template <int M, int J> BT_INLINE void fetch(long row, long block) const {
     constexpr int S = Cell::S;
@@ -157,7 +169,7 @@ template <class T, class Cell> struct StartTiles {
   template <int M, int J> void tile(long row, long block) {
     Tile<T, M, J, 1> dh;
     dh.clear();
-    pass.product(dh, row, next, block);
+    pass.product(dh, row, next, block, {0, blocks_of<T>(pass.s.H)});
     for (int m = 0; m < M; m++)
       for (int j = 0; j < J; j++) {
         Vec<T> sum = dh.z[m][j][0];
@@ -175,7 +187,7 @@ template <class T, class Cell> struct InnerTiles {
   template <int M, int J> void tile(long row, long block) {
     Tile<T, M, J, 1> dh;
     dh.clear();
-    multiply_gates<Straight, 1, 1>(dh, pass.dq, pass.s.rows(), span.at + row, pass.s.P, pass.Wy, block);
+    multiply_gates<Straight, 1, 1>(dh, pass.dq, pass.s.rows(), span.at + row, pass.s.P, pass.Wy, block, {0, blocks_of<T>(pass.s.P)});
     for (int m = 0; m < M; m++)
       for (int j = 0; j < J; j++)
         if (pass.dh) store(pass.carried(pass.dh, row + m, block + j), dh.z[m][j][0]);

@@ -7,13 +7,13 @@ namespace backtime::BT_ISA {
 
 // Adds the input product of rows [at, at + M) to a tile: of a block's vectors those from `first` to `past`.
 template <class Layout, int first, int past, class T, class Cell, int M, int J>
-BT_INLINE void add_input(const ForwardPass<T, Cell>& pass, Tile<T, M, J, Layout::sums>& tile, long at, long block) {
+BT_INLINE void add_input(const ForwardPass<T, Cell>& pass, Tile<T, M, J, Layout::sums>& tile, long at, long block, bool next_panel) {
   using Slot = typename Layout::XSlot;
   constexpr int L = LANES<T>, N = Layout::vectors;
   const ForwardCall<T>& call = pass.call;
   const long I = pass.s.I;
   const T* panel = pass.w.x + block * I * Cell::G * L;
-  if (call.x) return multiply<Slot, N, first, past>(tile, call.x + at * I, I, panel, I * N * L, I);
+  if (call.x) return multiply<Slot, N, first, past>(tile, call.x + at * I, I, panel, I * N * L, I, next_panel);
   for (int m = 0; m < M; m++)  // one-hot: the column of the token
     for (int j = 0; j < J; j++) {
       const T* column = panel + L * (j * I * N + call.tokens[at + m] * STRIP<N>);
@@ -33,6 +33,7 @@ template <class T, class Cell, class Layout> struct InputTiles {
   static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S, N = Layout::sums;
   const ForwardPass<T, Cell>& pass;
   const long gate_first;
+  bool first_rows = false;  // of those that one panel serves
   template <int M, int J> void tile(long at, long block) {
     const bool norm = pass.w.gx;
     Tile<T, M, J, N> tile;
@@ -40,8 +41,8 @@ template <class T, class Cell, class Layout> struct InputTiles {
       for (int j = 0; j < J; j++)
         for (int i = 0; i < N; i++) tile.z[m][j][i] = norm ? Vec<T>{} : load(pass.w.bias + ((block + j) * S + i) * L);
     constexpr int V = Layout::vectors, half = halves<V>(M, J) ? V / 2 : V;
-    add_input<Layout, 0, half>(pass, tile, at, block);
-    if constexpr (half < V) add_input<Layout, half, V>(pass, tile, at, block);
+    add_input<Layout, 0, half>(pass, tile, at, block, first_rows);
+    if constexpr (half < V) add_input<Layout, half, V>(pass, tile, at, block, first_rows);
     for (int m = 0; m < M; m++)
       for (int j = 0; j < J; j++) {
         if (norm) put_gates<Layout, typename Cell::XSlot, G, S>(pass.norm.input(at + m - gate_first, block + j), tile.z[m][j]);
@@ -56,6 +57,7 @@ template <class T, class Cell, class Layout> struct CellTiles {
   static constexpr int L = LANES<T>, G = Cell::G, S = Cell::S, N = Layout::sums;
   const ForwardPass<T, Cell>& pass;
   const Span<T> span;
+  bool first_rows = false;  // of those that one panel serves
 
   template <int M, int J> void tile(long row, long block) {
     const bool norm = pass.w.gx;
@@ -79,9 +81,9 @@ template <class T, class Cell, class Layout> struct CellTiles {
   template <int first, int past, int M, int J> BT_INLINE void add_products(Tile<T, M, J, N>& tile, long row, long block) {
     constexpr int V = Layout::vectors;
     const Sizes& s = pass.s;
-    if (!pass.hoisted) add_input<Layout, first, past>(pass, tile, span.at + row, block);
+    if (!pass.hoisted) add_input<Layout, first, past>(pass, tile, span.at + row, block, first_rows);
     multiply<typename Layout::HSlot, V, first, past>(tile, span.into + row * span.into_ld, span.into_ld, pass.w.h + block * s.P * G * L,
-                                                     s.P * V * L, s.P);
+                                                     s.P * V * L, s.P, first_rows);
   }
   BT_INLINE void finish(const Vec<T> (&sum)[N], long row, long block) {
     Vec<T> z[S], before{};

@@ -57,9 +57,7 @@ template <class T, class Cell> class Gradients {
     if (call.tokens) scatter_gradient<X, G, N>(dzx, call.tokens, R, s.I, px.data(), b0, b1);
     if (!call.dx) return;
     me.share(R, MAX_ROWS, r0, r1);
-    GatesProduct<X, G, N, T> dx{dzx, Wx, call.dx, R, s.H, s.I};
-    const long some = rows_in_cache<T>(nb * N * L);
-    for (long r = r0; r < r1; r += some) for_tiles<1, 1>(r, r + some < r1 ? r + some : r1, 0, blocks_of<T>(s.I), dx);
+    GatesProduct<X, G, N, T>{dzx, Wx, call.dx, R, s.H, s.I}.run(r0, r1);
   }
 
   template <class Slot, int K, int N>

@@ -29,6 +29,7 @@ template <class T> struct ResetUpdateTiles {  // r, z and r h
   static constexpr int L = LANES<T>;
   const ForwardPass<T, GruBefore<T>>& pass;
   const Span<T> span;
+  bool first_rows = false;  // of those that one panel serves
   template <int M, int J> void tile(long row, long block) {
     const long H = pass.s.H;
     Tile<T, M, J, 2> tile;
@@ -36,7 +37,7 @@ template <class T> struct ResetUpdateTiles {  // r, z and r h
       for (int j = 0; j < J; j++)
         for (int g = 0; g < 2; g++) tile.z[m][j][g] = load(pass.gate_row(span.gates + row + m, block + j) + g * L);
     const T* h = span.into + row * span.into_ld;
-    multiply<Straight, 2>(tile, h, span.into_ld, pass.w.h + block * H * 2 * L, H * 2 * L, H);
+    multiply<Straight, 2>(tile, h, span.into_ld, pass.w.h + block * H * 2 * L, H * 2 * L, H, first_rows);
     for (int m = 0; m < M; m++)
       for (int j = 0; j < J; j++) {
         const int lanes = lanes_in<T>(block + j, H);
@@ -80,7 +81,7 @@ template <class T> struct ResetTiles {
   template <int M, int J> void tile(long row, long block) {
     Tile<T, M, J, 1> dm;
     dm.clear();
-    multiply_gates<Candidate, 1, 3>(dm, pass.dz, pass.s.rows(), span.at + row, pass.s.H, pass.Wn, block);
+    multiply_gates<Candidate, 1, 3>(dm, pass.dz, pass.s.rows(), span.at + row, pass.s.H, pass.Wn, block, {0, blocks_of<T>(pass.s.H)});
     for (int m = 0; m < M; m++)
       for (int j = 0; j < J; j++) reset(dm.z[m][j][0], row + m, block + j);
   }

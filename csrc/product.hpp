@@ -6,18 +6,37 @@
 
 namespace backtime::BT_ISA {
 
-// Adds dz W to a tile: dz lies as gate rows (nb, R, S, L), of which Slot picks G vectors; `panels` is W transposed. The rows
-// of a block lie far from those of the block before: where dz is not in cache yet, they are fetched one block ahead.
+struct Part {  // of a sum over blocks of hidden units: those from `first` to `past`
+  long first, past;
+};
+
+// Calls f(part) for the parts of a sum over nb blocks of dz, each of so few that `rows` rows of it, of `vectors` a block, stay in a
+// second cache while all columns pass by. What was summed goes through memory between the parts: each is one chain all the same.
+// With 32 registers in one part: a tile takes more columns there, and reads dz less often.
+template <class T, class F> void for_parts(long nb, long rows, long vectors, F&& f) {
+  constexpr long cache = 128 * 1024, bytes = LANES<T> * sizeof(T);
+  const long fit = BT_REGISTERS == 32 || !rows ? nb : cache / (rows * vectors * bytes), most = fit < 8 ? 8 : fit;
+  const long parts = nb <= most ? 1 : (nb + most - 1) / most;
+  for (long i = 0; i < parts; i++) f(Part{nb * i / parts, nb * (i + 1) / parts});
+}
+
+// Adds a part of dz W to a tile: dz lies as gate rows (nb, R, S, L), of which Slot picks G vectors; `panels` is W transposed. The
+// rows of a block lie far from those of the block before: where dz is not in cache yet, they are fetched one block ahead; with 16
+// registers, where a part stays in cache, for the first column alone.
 template <class Slot, int G, int S, bool ahead = false, class T, int M, int J>
-BT_INLINE void multiply_gates(Tile<T, M, J, 1>& tile, const T* dz, long R, long row, long H, const T* panels, long column) {
+BT_INLINE void multiply_gates(Tile<T, M, J, 1>& tile, const T* dz, long R, long row, long H, const T* panels, long column, Part part) {
   constexpr int L = LANES<T>;
-  const long nb = blocks_of<T>(H), stride = nb * G * L * L;
-  const T* w = panels + column * stride;
-  for (long b = 0; b < nb; b++) {
-    if (ahead && b + 1 < nb)
+  const long stride = blocks_of<T>(H) * G * L * L;
+  const T* w = panels + column * stride + part.first * G * L * L;
+  for (long b = part.first; b < part.past; b++) {
+    if (ahead && (BT_REGISTERS == 32 || column == 0) && b + 1 < part.past)
       for (int i = 0; i < M * S; i++) __builtin_prefetch(dz + (((b + 1) * R + row) * S + i) * L);
-    for (int g = 0; g < G; g++, w += L * L)
-      multiply<Straight, 1>(tile, dz + ((b * R + row) * S + Slot::of(g)) * L, S * L, w, stride, lanes_in<T>(b, H));
+    const int lanes = lanes_in<T>(b, H);
+    for (int g = 0; g < G; g++, w += L * L) {
+      const T* from = dz + ((b * R + row) * S + Slot::of(g)) * L;
+      if (BT_REGISTERS == 16 && lanes == L) multiply<Straight, 1>(tile, from, S * L, w, stride, L);  // a loop of known length
+      else multiply<Straight, 1>(tile, from, S * L, w, stride, lanes);
+    }
   }
 }
 
@@ -26,13 +45,28 @@ template <class Slot, int G, int S, class T> struct GatesProduct {
   const T *dz, *panels;
   T* out;
   long R, H, N;
+  Part part{0, 0};
   template <int M, int J> void tile(long row, long column) {
     Tile<T, M, J, 1> t;
     t.clear();
-    multiply_gates<Slot, G, S, true>(t, dz, R, row, H, panels, column);
+    if (part.first)
+      for (int m = 0; m < M; m++)
+        for (int j = 0; j < J; j++) t.z[m][j][0] = load_n(place(row + m, column + j), lanes_in<T>(column + j, N));
+    multiply_gates<Slot, G, S, true>(t, dz, R, row, H, panels, column, part);
     for (int m = 0; m < M; m++)
-      for (int j = 0; j < J; j++) store_n(out + (row + m) * N + (column + j) * LANES<T>, t.z[m][j][0], lanes_in<T>(column + j, N));
+      for (int j = 0; j < J; j++) store_n(place(row + m, column + j), t.z[m][j][0], lanes_in<T>(column + j, N));
   }
+  // Rows [r0, r1) by all columns.
+  void run(long r0, long r1) {
+    const long nb = blocks_of<T>(H), some = BT_REGISTERS == 32 ? rows_in_cache<T>(nb * S * LANES<T>) : 16 * MAX_ROWS;
+    for (long r = r0; r < r1; r += some) {
+      const long end = r + some < r1 ? r + some : r1;
+      for_parts<T>(nb, end - r, S, [&](Part p) { part = p, for_tiles<1, 1>(r, end, 0, blocks_of<T>(N), *this); });
+    }
+  }
+
+ private:
+  T* place(long row, long column) const { return out + row * N + column * LANES<T>; }
 };
 
 // Rows that a sum over rows takes in one chain from zero; the sums of the chunks are added in rising order. A single

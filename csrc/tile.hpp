@@ -77,12 +77,13 @@ BT_INLINE void multiply_all(Tile<T, M, J, S>& tile, const T* a, long lda, const 
     }
   }
 }
-// In two loops, so that small panels do not pay for the fetching of large ones. With 32 registers it gained nothing: a load serves
-// more multiply-adds there.
+// `next_panel`: the next one will be wanted, and no other tile of this panel has asked for it. In two loops, so that the others do
+// not pay for it. With 32 registers it gained nothing: a load serves more multiply-adds there.
 template <class Slot, int G, int first = 0, int past = G, class T, int M, int J, int S>
-BT_INLINE void multiply(Tile<T, M, J, S>& tile, const T* a, long lda, const T* w, long stride, long K) {
+BT_INLINE void multiply(Tile<T, M, J, S>& tile, const T* a, long lda, const T* w, long stride, long K, bool next_panel = false) {
   if constexpr (BT_REGISTERS == 16 && J == 1 && M > 3)
-    if (stride * static_cast<long>(sizeof(T)) >= LARGE_PANEL) return multiply_all<Slot, G, first, past, true>(tile, a, lda, w, stride, K);
+    if (next_panel && stride * static_cast<long>(sizeof(T)) >= LARGE_PANEL)
+      return multiply_all<Slot, G, first, past, true>(tile, a, lda, w, stride, K);
   multiply_all<Slot, G, first, past, false>(tile, a, lda, w, stride, K);
 }
 

@@ -21,7 +21,7 @@ template <int V> constexpr bool halves(int M, int J) { return BT_REGISTERS == 16
 
 // Whether there are tiles of M rows and J blocks, of S sums and V vectors of weights each.
 template <int S, int V> constexpr bool fits(int M, int J) {
-  if (J > 1) return M * J * S <= MAX_ACCUMULATORS;
+  if (J > 1) return M * J * (BT_REGISTERS == 16 ? V : S) <= MAX_ACCUMULATORS;
   return BT_REGISTERS == 32 || M * V <= MAX_ACCUMULATORS || halves<V>(M, J);
 }
 // A function of its own for each size of tile: among others the compiler would not keep its sums in registers.
@@ -69,7 +69,7 @@ template <int S, int V> struct TileSizes {
 
   TileSizes(long n, int sums)
       : tall(BT_REGISTERS == 16 && V != 3 && Dealt(n, MAX_ROWS).thin >= (V == 4 ? 3 : 4)),
-        most(tall ? blocks_for<S>(MAX_ROWS, MAX_ACCUMULATORS) : blocks_for<S>(Dealt(n, FEW_ROWS).rows(0), sums)) {}
+        most(tall ? blocks_for<S>(MAX_ROWS, MAX_ACCUMULATORS) : blocks_for<BT_REGISTERS == 16 ? V : S>(Dealt(n, FEW_ROWS).rows(0), sums)) {}
   int blocks(long left) const {  // a single block at the end would be too few sums: a rest goes by threes
     if (S == 1 && (most == 2 || most == 4) && left >= 3 && left % most) return 3;
     int J = most;
@@ -100,7 +100,10 @@ template <int S, int V, class F> void for_tiles(long r0, long r1, long b0, long 
     left -= J;
     const long block = sweep.back ? b0 + left : b1 - left - J;
     const Dealt dealt(n, sizes.rows(J));
-    for (long i = 0, row = r0; i < dealt.tiles; row += dealt.rows(i++)) visit_tile<S, V>(f, dealt.rows(i), J, row, block);
+    for (long i = 0, row = r0; i < dealt.tiles; row += dealt.rows(i++)) {
+      if constexpr (requires { f.first_rows; }) f.first_rows = i == 0;
+      visit_tile<S, V>(f, dealt.rows(i), J, row, block);
+    }
   }
 }
 

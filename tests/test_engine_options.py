@@ -12,7 +12,7 @@ from cases import OPTION_CASES, cast, cast_options, make, pack, train_step
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-SHAPES = [(5, 7, 6, 5), (6, 3, 20, 17), (1, 1, 5, 40), (3, 33, 16, 33)]
+SHAPES = [(5, 7, 6, 5), (6, 3, 20, 17), (1, 1, 5, 40), (3, 33, 16, 33), (2, 100, 7, 130)]  # the last in parts
 PLAIN = {cell: (cell, {}) for cell in ("rnn", "gru", "lstm")}
 BY_TIME = ("keep_h", "keep_c", "reset")  # options with an entry for each step and sequence
 

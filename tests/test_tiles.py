@@ -16,11 +16,12 @@ ROWS = (*range(1, 21), 25, 32, 33)
 UNITS = (8, 24, 40, 72, 80, 176)
 
 
-def step(cell: str, case: Case, rows: slice) -> tuple[np.ndarray, ...]:
+def step(cell: str, case: Case, rows: slice, **options: Any) -> tuple[np.ndarray, ...]:
     """y, dx and the gradient of the start of some sequences of the batch."""
     state: Any = tuple(s[rows].copy() for s in case.state)
     dstate: Any = tuple(s[rows].copy() for s in case.dstate)
-    y, _, tape = kernels.forward(cell, case.x[:, rows].copy(), state, case.weights, backend="native")
+    x = case.x[:, rows].copy()
+    y, _, tape = kernels.forward(cell, x, state, case.weights, backend="native", **options)
     assert tape is not None
     found = kernels.backward(tape, case.dy[:, rows].copy(), dstate)
     assert found.dx is not None
@@ -51,3 +52,19 @@ def test_a_row_has_the_same_bits_in_tiles_of_every_shape(cell: str, dtype: Any) 
 def test_a_row_has_the_same_bits_where_the_next_panel_is_fetched(cell: str, inputs: int) -> None:
     kernels.set_threads(1)
     compare(cell, inputs, 24, np.float32)
+
+
+# dz of so many rows and units is larger than what stays in a second cache; of dx 96 rows go first, then 20.
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("cell", "options"), [("rnn", {}), ("gru", {}), ("gru", {"reset_after": False}), ("lstm", {})]
+)
+def test_a_row_has_the_same_bits_where_a_sum_over_units_is_made_in_parts(
+    cell: str, options: dict[str, bool], dtype: Any
+) -> None:
+    kernels.set_threads(1)
+    B, few = 58, slice(50, 54)
+    case = make(cell, 2, B, 19, 1100 if cell == "rnn" else 300, dtype)
+    alone, found = step(cell, case, few, **options), step(cell, case, slice(0, B), **options)
+    for a, b in zip(alone, found, strict=True):
+        assert np.array_equal(a, b[..., few, :])
