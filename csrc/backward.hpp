@@ -131,9 +131,8 @@ template <class T, class Cell> class Backward {
       if (!plan.by_rows) me.wait();
     };
     each_span([&](const Span<T>& span, long r0, long r1) {
-      HiddenTiles<T, Cell> tiles{pass, span};
       for_parts<T>(nb, span.next < 0 ? 0 : r1 - r0, S, [&](Part part) {
-        tiles.part = part;
+        HiddenTiles<T, Cell> tiles{pass, span, part};
         for_tiles<1, 1>(r0, r1, mine.p0, mine.p1, tiles);
       });
     });

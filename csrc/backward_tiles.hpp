@@ -93,7 +93,7 @@ template <class T, class Cell> struct HiddenTiles {
   static constexpr int L = LANES<T>;
   const BackwardPass<T, Cell>& pass;
   const Span<T> span;
-  Part part{0, 0};
+  const Part part;
 
   template <int M, int J> void tile(long row, long block) {
     const bool last = part.past == blocks_of<T>(pass.s.H);

@@ -97,8 +97,7 @@ template <class T> class SoftmaxCrossEntropy {
   void gradients(const Member& me, long r0, long rows, long v0, long v1) {
     long first, last;
     me.share(rows, MAX_ROWS, first, last);
-    GatesProduct<Straight, 1, 1, T> dh{z.data(), transposed.data(), call.dh + r0 * call.H, rows, call.V, call.H};
-    for_tiles<1, 1>(first, last, 0, nh, dh);
+    GatesProduct<Straight, 1, 1, T>{z.data(), transposed.data(), call.dh + r0 * call.H, rows, call.V, call.H}.run(first, last);
     bias_gradient<Straight, 1, 1>(z.data(), rows, call.V, call.dby, v0, v1, r0 == 0);
   }
 };

@@ -40,33 +40,40 @@ BT_INLINE void multiply_gates(Tile<T, M, J, 1>& tile, const T* dz, long R, long 
   }
 }
 
-// out (R, N) = dz W, for the rows given to for_tiles.
+// out (R, N) = dz W.
 template <class Slot, int G, int S, class T> struct GatesProduct {
   const T *dz, *panels;
   T* out;
   long R, H, N;
-  Part part{0, 0};
-  template <int M, int J> void tile(long row, long column) {
-    Tile<T, M, J, 1> t;
-    t.clear();
-    if (part.first)
-      for (int m = 0; m < M; m++)
-        for (int j = 0; j < J; j++) t.z[m][j][0] = load_n(place(row + m, column + j), lanes_in<T>(column + j, N));
-    multiply_gates<Slot, G, S, true>(t, dz, R, row, H, panels, column, part);
-    for (int m = 0; m < M; m++)
-      for (int j = 0; j < J; j++) store_n(place(row + m, column + j), t.z[m][j][0], lanes_in<T>(column + j, N));
-  }
+
   // Rows [r0, r1) by all columns.
-  void run(long r0, long r1) {
+  void run(long r0, long r1) const {
     const long nb = blocks_of<T>(H), some = BT_REGISTERS == 32 ? rows_in_cache<T>(nb * S * LANES<T>) : 16 * MAX_ROWS;
     for (long r = r0; r < r1; r += some) {
       const long end = r + some < r1 ? r + some : r1;
-      for_parts<T>(nb, end - r, S, [&](Part p) { part = p, for_tiles<1, 1>(r, end, 0, blocks_of<T>(N), *this); });
+      for_parts<T>(nb, end - r, S, [&](Part part) {
+        Tiles tiles{*this, part};
+        for_tiles<1, 1>(r, end, 0, blocks_of<T>(N), tiles);
+      });
     }
   }
 
  private:
-  T* place(long row, long column) const { return out + row * N + column * LANES<T>; }
+  struct Tiles {
+    const GatesProduct& of;
+    const Part part;
+    template <int M, int J> void tile(long row, long column) {
+      Tile<T, M, J, 1> t;
+      t.clear();
+      if (part.first)
+        for (int m = 0; m < M; m++)
+          for (int j = 0; j < J; j++) t.z[m][j][0] = load_n(place(row + m, column + j), lanes_in<T>(column + j, of.N));
+      multiply_gates<Slot, G, S, true>(t, of.dz, of.R, row, of.H, of.panels, column, part);
+      for (int m = 0; m < M; m++)
+        for (int j = 0; j < J; j++) store_n(place(row + m, column + j), t.z[m][j][0], lanes_in<T>(column + j, of.N));
+    }
+    T* place(long row, long column) const { return of.out + row * of.N + column * LANES<T>; }
+  };
 };
 
 // Rows that a sum over rows takes in one chain from zero; the sums of the chunks are added in rising order. A single
